@@ -1,0 +1,132 @@
+//! Configuration: one struct per section; flags over environment over file over defaults.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How to reach Kafka.
+    pub kafka: Kafka,
+    /// How to reach Postgres.
+    pub postgres: Postgres,
+    /// How events become rows.
+    pub collector: Collector,
+    /// Where health and metrics are served.
+    pub http: Http,
+    /// What to do about tables that are not as wanted.
+    pub schema: Schema,
+}
+
+/// `[kafka]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// Brokers to begin with, `host:port,…`.
+    pub bootstrap_servers: String,
+    /// Topics to read; an entry that begins with `^` is a regular expression.
+    pub topics: Vec<String>,
+    /// Consumer group of the collectors; also the key of their offsets in Postgres.
+    pub group: String,
+    /// librdkafka's own settings by their own names; they win over what flowtrail sets, but for the few it needs.
+    pub librdkafka: BTreeMap<String, SecretString>,
+}
+
+/// `[postgres]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Postgres {
+    /// `postgres://user:password@host:port/dbname?…`
+    pub url: Option<SecretString>,
+}
+
+/// `[collector]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Collector {
+    /// Lanes, each with a database session of its own. A partition belongs to one lane.
+    pub lanes: usize,
+    /// A batch holds at most this many rows.
+    pub batch_rows: usize,
+    /// A batch holds at most about this many bytes.
+    pub batch_bytes: usize,
+    /// How long an idle lane waits for more before it writes, in milliseconds.
+    pub linger_ms: u64,
+    /// How many bytes of records may wait before a lane, its full channel included.
+    pub lane_buffer_bytes: usize,
+    /// A payload field above this many bytes is cut, and its message kept as a dead letter.
+    pub max_payload_bytes: usize,
+    /// How often Kafka's group offset follows the stored one, in milliseconds.
+    pub group_offset_interval_ms: u64,
+    /// How long a shutdown may take to finish what is under way, in milliseconds.
+    pub shutdown_timeout_ms: u64,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address to bind, `host:port`; port 0 takes a free one.
+    pub listen: String,
+}
+
+/// `[schema]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schema {
+    /// What a server does at start about tables that are not as wanted.
+    pub mode: SchemaMode,
+}
+
+/// What a server does at start about tables that are not as wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SchemaMode {
+    /// Refuse to start, saying what was found and what is wanted.
+    Validate,
+    /// Apply what is missing.
+    Update,
+    /// Look at nothing.
+    None,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: "127.0.0.1:9092".to_owned(),
+            topics: vec!["flow.history".to_owned()],
+            group: "flowtrail".to_owned(),
+            librdkafka: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self {
+            lanes: 2,
+            batch_rows: 20_000,
+            batch_bytes: 16 << 20,
+            linger_ms: 5,
+            lane_buffer_bytes: 16 << 20,
+            max_payload_bytes: 4 << 20,
+            group_offset_interval_ms: 1_000,
+            shutdown_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned() }
+    }
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self { mode: SchemaMode::Validate }
+    }
+}

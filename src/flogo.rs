@@ -1,0 +1,1 @@
+//! What a Flogo app says, as events of the contract.

@@ -1,0 +1,1 @@
+//! Client settings shared by all.

@@ -1,0 +1,1 @@
+//! Lag of a group.

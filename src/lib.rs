@@ -1,0 +1,44 @@
+//! flowtrail keeps the execution history of flow runtimes.
+//!
+//! The way of a message, and the modules in that order:
+//!
+//! 1. a runtime says what happened in the contract of [`proto`]; [`flogo`] is how a Flogo app's words become that,
+//! 2. [`publish`] puts it on a Kafka topic,
+//! 3. [`kafka`] takes part in the consumer group and reads it,
+//! 4. [`pipeline`] decodes it, groups by flow instance, merges what belongs to one row, and stores batches,
+//! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
+//! 6. into the tables that [`schema`] made.
+//!
+//! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
+//! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
+
+pub mod proto;
+
+pub mod model;
+
+pub mod flogo;
+
+pub mod publish;
+
+pub mod kafka;
+
+pub mod pipeline;
+
+pub mod postgres;
+
+pub mod schema;
+
+pub mod http;
+
+pub mod config;
+
+pub mod cli;
+
+pub mod metrics;
+
+pub mod telemetry;
+
+pub mod clock;
+
+#[cfg(feature = "dev-stack")]
+pub mod dev;

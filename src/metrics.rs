@@ -1,0 +1,1 @@
+//! Prometheus metrics: every name, unit and help text of the program.

@@ -1,1 +1,11 @@
-//! The words of the domain.
+//! The words of the domain: ids and positions, events that were checked, rows that Postgres holds.
+
+mod event;
+mod ids;
+mod row;
+mod time;
+
+pub use event::{AppSwitch, Event};
+pub use ids::{FlowId, MAX_ID_BYTES, Offset, Partition, StepId};
+pub use row::{AppRow, Phase, RunRow, StepRow};
+pub use time::Micros;

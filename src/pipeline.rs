@@ -1,1 +1,3 @@
-//! What the pipeline does to a message.
+//! What happens to a message between Kafka and Postgres.
+
+pub mod decode;

@@ -1,0 +1,68 @@
+//! Events that decode has checked.
+
+use bytes::Bytes;
+
+use super::{AppRow, FlowId, RunRow, StepId, StepRow};
+
+/// What a runtime said, checked and cleaned: ids are there, text has no NUL, times fit, a phase is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// One run of a flow was opened, goes on, or was closed.
+    Flow {
+        /// Flow instance.
+        flow: FlowId,
+        /// Run number; a greater one is a later one.
+        run: i64,
+        /// What this event alone says of the run.
+        row: RunRow,
+    },
+    /// One execution of a step was opened, goes on, or was closed.
+    Step {
+        /// Flow instance.
+        flow: FlowId,
+        /// Step.
+        step: StepId,
+        /// Execution number; a greater one is a later one.
+        execution: i64,
+        /// What this event alone says of the execution.
+        row: StepRow,
+    },
+    /// Executions below `before` of steps numbered `from` and up no longer count.
+    Rewind {
+        /// Flow instance.
+        flow: FlowId,
+        /// First step number it reaches; `None` reaches every step.
+        from: Option<i64>,
+        /// Executions below this are superseded.
+        before: i64,
+    },
+    /// The history of the instance was deleted.
+    Deleted {
+        /// Flow instance.
+        flow: FlowId,
+        /// Runs and executions below this go; `None`: all, for ever.
+        before: Option<i64>,
+    },
+    /// The state of an instance before a step.
+    Snapshot {
+        /// Flow instance.
+        flow: FlowId,
+        /// Step.
+        step: StepId,
+        /// The runtime's own bytes.
+        data: Bytes,
+    },
+    /// An app's history was switched on or off.
+    App(AppSwitch),
+}
+
+/// An app's history was switched on or off. User and app may be empty, as the table's key has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSwitch {
+    /// User.
+    pub user: String,
+    /// App.
+    pub app: String,
+    /// How it was switched.
+    pub row: AppRow,
+}

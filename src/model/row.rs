@@ -1,0 +1,143 @@
+//! Rows: what is known of one run of a flow, of one execution of a step, of an app.
+//!
+//! An event is the row that it alone would make; [`crate::pipeline::merge`] joins rows of one key.
+
+use bytes::Bytes;
+
+use super::Micros;
+
+/// Where in its life a run or an execution is. The greater one is the later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It was opened.
+    Opened,
+    /// It goes on.
+    Running,
+    /// It ended.
+    Closed,
+}
+
+impl Phase {
+    /// As the columns named `phase` hold it.
+    pub fn number(self) -> i16 {
+        match self {
+            Self::Opened => 0,
+            Self::Running => 1,
+            Self::Closed => 2,
+        }
+    }
+}
+
+/// One run of a flow instance. `None` is "not known"; text and bytes are never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// Phase; while it is not closed there is no end, output or error.
+    pub phase: Phase,
+    /// Who ran it.
+    pub user: Option<String>,
+    /// App that holds the flow.
+    pub app: Option<String>,
+    /// Version of that app.
+    pub version: Option<String>,
+    /// Flow name.
+    pub name: Option<String>,
+    /// Host it ran on.
+    pub host: Option<String>,
+    /// Flow instance that called it.
+    pub parent: Option<String>,
+    /// Flow name of that instance.
+    pub parent_name: Option<String>,
+    /// Flow instance whose re-run it is.
+    pub original: Option<String>,
+    /// Trace id.
+    pub trace: Option<String>,
+    /// Start.
+    pub start: Option<Micros>,
+    /// Input.
+    pub input: Option<Bytes>,
+    /// End.
+    pub end: Option<Micros>,
+    /// The runtime's word for the status.
+    pub status: Option<String>,
+    /// Output.
+    pub output: Option<Bytes>,
+    /// Error.
+    pub error: Option<Bytes>,
+}
+
+/// One execution of a step. `None` is "not known"; text and bytes are never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRow {
+    /// Phase; while it is not closed there is no end, output or error.
+    pub phase: Phase,
+    /// Task name.
+    pub task: Option<String>,
+    /// Flow the task belongs to.
+    pub flow_name: Option<String>,
+    /// Subflow the task ran in.
+    pub subflow: Option<String>,
+    /// Step this one belongs to.
+    pub parent_step: Option<String>,
+    /// What else the runtime said.
+    pub misc: Option<Bytes>,
+    /// It belongs to a re-run of the instance.
+    pub rerun: bool,
+    /// Start.
+    pub start: Option<Micros>,
+    /// Input.
+    pub input: Option<Bytes>,
+    /// End.
+    pub end: Option<Micros>,
+    /// The runtime's word for the status.
+    pub status: Option<String>,
+    /// Output.
+    pub output: Option<Bytes>,
+    /// Error.
+    pub error: Option<Bytes>,
+    /// The runtime's own record of the step.
+    pub data: Option<Bytes>,
+}
+
+/// Whether an app's history is to be kept, as last switched. Ordered as the merge law picks the last:
+/// by time, then off over on, then by version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AppRow {
+    /// When it was switched.
+    pub at: Option<Micros>,
+    /// It was switched off.
+    pub off: bool,
+    /// Version of the app that was switched.
+    pub version: Option<String>,
+}
+
+impl RunRow {
+    /// About how many bytes this row takes on the wire to Postgres.
+    pub(crate) fn weight(&self) -> usize {
+        let text = [&self.user, &self.app, &self.version, &self.name, &self.host, &self.parent]
+            .into_iter()
+            .chain([&self.parent_name, &self.original, &self.trace, &self.status])
+            .map(text_len)
+            .sum::<usize>();
+        96 + text + [&self.input, &self.output, &self.error].into_iter().map(bytes_len).sum::<usize>()
+    }
+}
+
+impl StepRow {
+    /// About how many bytes this row takes on the wire to Postgres.
+    pub(crate) fn weight(&self) -> usize {
+        let text = [&self.task, &self.flow_name, &self.subflow, &self.parent_step, &self.status]
+            .into_iter()
+            .map(text_len)
+            .sum::<usize>();
+        let payload = [&self.input, &self.output, &self.error, &self.data, &self.misc];
+        96 + text + payload.into_iter().map(bytes_len).sum::<usize>()
+    }
+}
+
+fn text_len(text: &Option<String>) -> usize {
+    text.as_ref().map_or(0, String::len)
+}
+
+fn bytes_len(bytes: &Option<Bytes>) -> usize {
+    bytes.as_ref().map_or(0, Bytes::len)
+}

@@ -1,0 +1,252 @@
+//! Bytes of a record → an [`Event`], or a [`Reject`] with its reason. Pure.
+//!
+//! Everything that is odd about an event is put right here, before the merge, so that every event is one and the
+//! same event wherever and whenever it is decoded.
+
+mod clean;
+mod framing;
+
+use bytes::Bytes;
+
+use self::clean::Cleaner;
+use crate::{
+    model::{AppRow, AppSwitch, Event, FlowId, MAX_ID_BYTES, StepId},
+    proto::v1::{self, history_event::Event as Wire},
+};
+
+/// An event, and what had to be put right about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The event.
+    pub event: Event,
+    /// What was put right; each is counted by `flowtrail_events_sanitized_total{reason}`.
+    pub sanitized: Vec<Oddity>,
+}
+
+impl Decoded {
+    /// A field was cut, so the whole message has to be kept as a dead letter too.
+    pub fn is_oversized(&self) -> bool {
+        self.sanitized.contains(&Oddity::Oversized)
+    }
+}
+
+/// Something odd that was put right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Oddity {
+    /// The record has no key; the payload's id was taken.
+    EmptyKey,
+    /// The record's key is not the payload's id; the payload's id was taken.
+    KeyMismatch,
+    /// The payload has no id; the record's key was taken.
+    IdFromKey,
+    /// NUL in text became U+FFFD.
+    Nul,
+    /// A time outside the years 1–9999 became null.
+    Time,
+    /// An unknown phase became running.
+    Phase,
+    /// A field above the limit was cut.
+    Oversized,
+}
+
+impl Oddity {
+    /// The reason as metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EmptyKey => "empty_key",
+            Self::KeyMismatch => "key_mismatch",
+            Self::IdFromKey => "id_from_key",
+            Self::Nul => "nul",
+            Self::Time => "time",
+            Self::Phase => "phase",
+            Self::Oversized => "oversized",
+        }
+    }
+}
+
+/// Why a message can't become an event. It is kept as a dead letter with this reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reject {
+    /// The record has no value.
+    #[error("the record has no value")]
+    Empty,
+    /// The value is neither of the framings, or is broken.
+    #[error("the value is not a HistoryEvent: {0}")]
+    Undecodable(String),
+    /// The envelope holds no event this version knows.
+    #[error("the envelope holds no event that this version knows")]
+    UnknownEvent,
+    /// Neither payload nor key names what the event belongs to.
+    #[error("{0} is missing")]
+    NoId(&'static str),
+    /// An id is longer than [`MAX_ID_BYTES`].
+    #[error("{name} is {bytes} bytes long, more than the {MAX_ID_BYTES} an id may have")]
+    IdTooLong {
+        /// Which id.
+        name: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+impl Reject {
+    /// The reason as metrics and dead letters name it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Undecodable(_) => "undecodable",
+            Self::UnknownEvent => "unknown_event",
+            Self::NoId(_) => "no_id",
+            Self::IdTooLong { .. } => "id_too_long",
+        }
+    }
+}
+
+/// Decodes one record.
+///
+/// `payload` is shared, not copied, by the event's payload fields. `max_payload_bytes` limits each of them.
+pub fn decode(
+    key: Option<&[u8]>,
+    payload: Option<&Bytes>,
+    max_payload_bytes: usize,
+) -> Result<Decoded, Reject> {
+    let payload = payload.filter(|bytes| !bytes.is_empty()).ok_or(Reject::Empty)?;
+    let wire = framing::open(payload)?.event.ok_or(Reject::UnknownEvent)?;
+    let mut clean = Cleaner::new(max_payload_bytes);
+    let event = match wire {
+        Wire::Flow(e) => flow(e, key, &mut clean)?,
+        Wire::Step(e) => step(e, key, &mut clean)?,
+        Wire::Rewind(e) => Event::Rewind {
+            flow: flow_id(e.flow_instance_id, key, &mut clean)?,
+            from: e.from_step,
+            before: e.before,
+        },
+        Wire::FlowDeleted(e) => {
+            Event::Deleted { flow: flow_id(e.flow_instance_id, key, &mut clean)?, before: e.before }
+        }
+        Wire::Snapshot(e) => Event::Snapshot {
+            flow: flow_id(e.flow_instance_id, key, &mut clean)?,
+            step: step_id(e.step_id, &mut clean)?,
+            data: clean.payload(e.data).unwrap_or_default(),
+        },
+        Wire::App(e) => app(e, &mut clean)?,
+    };
+    Ok(Decoded { event, sanitized: clean.found() })
+}
+
+fn flow(e: v1::FlowEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+    let flow = flow_id(e.flow_instance_id, key, clean)?;
+    let (start, end) = (clean.time(e.started_at), clean.time(e.ended_at));
+    let phase = clean.phase(e.phase, end.is_some());
+    let mut row = crate::model::RunRow {
+        phase,
+        user: clean.text(e.user_id),
+        app: clean.text(e.app_name),
+        version: clean.text(e.app_version),
+        name: clean.text(e.flow_name),
+        host: clean.text(e.host_id),
+        parent: clean.id(e.parent_flow_instance_id, "parent_flow_instance_id")?,
+        parent_name: clean.text(e.parent_flow_name),
+        original: clean.id(e.rerun_of_flow_instance_id, "rerun_of_flow_instance_id")?,
+        trace: clean.text(e.trace_id),
+        start,
+        input: clean.payload(e.input),
+        end,
+        status: clean.status(e.status_word, e.status, flow_status),
+        output: clean.payload(e.output),
+        error: clean.payload(e.error),
+    };
+    if phase != crate::model::Phase::Closed {
+        (row.end, row.output, row.error) = (None, None, None);
+    }
+    Ok(Event::Flow { flow, run: e.run, row })
+}
+
+fn step(e: v1::StepEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+    let flow = flow_id(e.flow_instance_id, key, clean)?;
+    let step = step_id(e.step_id, clean)?;
+    let (start, end) = (clean.time(e.started_at), clean.time(e.ended_at));
+    let phase = clean.phase(e.phase, end.is_some());
+    let mut row = crate::model::StepRow {
+        phase,
+        task: clean.text(e.task_name),
+        flow_name: clean.text(e.flow_name),
+        subflow: clean.text(e.subflow_id),
+        parent_step: clean.text(e.parent_step_id),
+        misc: clean.payload(e.misc),
+        rerun: e.rerun,
+        start,
+        input: clean.payload(e.input),
+        end,
+        status: clean.status(e.status_word, e.status, step_status),
+        output: clean.payload(e.output),
+        error: clean.payload(e.error),
+        data: clean.payload(e.data),
+    };
+    if phase != crate::model::Phase::Closed {
+        (row.end, row.output, row.error) = (None, None, None);
+    }
+    Ok(Event::Step { flow, step, execution: e.execution, row })
+}
+
+fn app(e: v1::AppEvent, clean: &mut Cleaner) -> Result<Event, Reject> {
+    let at = clean.time(e.at);
+    let app = clean.id(e.app_name, "app_name")?.ok_or(Reject::NoId("app_name"))?;
+    let user = clean.id(e.user_id, "user_id")?.unwrap_or_default();
+    let row = AppRow { at, off: !e.persistence_enabled, version: clean.text(e.app_version) };
+    Ok(Event::App(AppSwitch { user, app, row }))
+}
+
+/// The payload's id, or the record's key where the payload has none.
+fn flow_id(id: String, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<FlowId, Reject> {
+    const NAME: &str = "flow_instance_id";
+    let key = key.filter(|key| !key.is_empty());
+    if let Some(id) = clean.id(id, NAME)? {
+        match key {
+            None => clean.note(Oddity::EmptyKey),
+            Some(key) if key != id.as_bytes() => clean.note(Oddity::KeyMismatch),
+            Some(_) => {}
+        }
+        return Ok(FlowId::new(id));
+    }
+    let key = key.and_then(|key| std::str::from_utf8(key).ok()).ok_or(Reject::NoId(NAME))?;
+    clean.note(Oddity::IdFromKey);
+    clean.id(key.to_owned(), NAME)?.map(FlowId::new).ok_or(Reject::NoId(NAME))
+}
+
+fn step_id(id: String, clean: &mut Cleaner) -> Result<StepId, Reject> {
+    clean.id(id, "step_id")?.map(StepId::new).ok_or(Reject::NoId("step_id"))
+}
+
+/// The word of a flow status; Flogo's words (flow, `model/status.go`).
+fn flow_status(number: i32) -> Option<&'static str> {
+    use v1::FlowStatus as S;
+    Some(match S::try_from(number).ok()? {
+        S::Unspecified => "",
+        S::Created => "Created",
+        S::Started => "Started",
+        S::Completed => "Completed",
+        S::Cancelled => "Cancelled",
+        S::Failed => "Failed",
+    })
+}
+
+/// The word of a step status; Flogo's words (flow, `model/status.go`).
+fn step_status(number: i32) -> Option<&'static str> {
+    use v1::StepStatus as S;
+    Some(match S::try_from(number).ok()? {
+        S::Unspecified => "",
+        S::Created => "Created",
+        S::Unknown => "Unknown",
+        S::Scheduled => "Scheduled",
+        S::Started => "Started",
+        S::Waiting => "Waiting",
+        S::Completed => "Completed",
+        S::Skipped => "Skipped",
+        S::Failed => "Failed",
+        S::Cancelled => "Cancelled",
+    })
+}
+
+#[cfg(test)]
+mod tests;

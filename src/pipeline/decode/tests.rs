@@ -1,0 +1,219 @@
+use prost::Message as _;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    model::{Micros, Phase},
+    proto::v1::{FlowEvent, HistoryEvent, StepEvent},
+};
+
+const LIMIT: usize = 1 << 20;
+
+fn flow_event(e: FlowEvent) -> HistoryEvent {
+    HistoryEvent { event: Some(Wire::Flow(e)) }
+}
+
+fn sample() -> FlowEvent {
+    FlowEvent { flow_instance_id: "f".into(), run: 7, status: 500, phase: 3, ..FlowEvent::default() }
+}
+
+fn decode_event(event: &HistoryEvent, key: &str) -> Result<Decoded, Reject> {
+    decode(Some(key.as_bytes()), Some(&event.encode_to_vec().into()), LIMIT)
+}
+
+fn time(seconds: i64, nanos: i32) -> Option<pbjson_types::Timestamp> {
+    Some(pbjson_types::Timestamp { seconds, nanos })
+}
+
+fn step_row(decoded: Decoded) -> crate::model::StepRow {
+    match decoded.event {
+        Event::Step { row, .. } => row,
+        other => panic!("not a step: {other:?}"),
+    }
+}
+
+fn run_row(decoded: Decoded) -> crate::model::RunRow {
+    match decoded.event {
+        Event::Flow { row, .. } => row,
+        other => panic!("not a flow: {other:?}"),
+    }
+}
+
+#[test]
+fn the_three_framings_give_the_same_event() {
+    let event = flow_event(sample());
+    let bare = event.encode_to_vec();
+    let short_index = [&[0, 0, 0, 0, 9, 0], bare.as_slice()].concat();
+    let long_index = [&[0, 0, 0, 0, 9, 2, 0], bare.as_slice()].concat();
+    let json = serde_json::to_vec(&event).unwrap();
+    assert_eq!(json[0], b'{');
+    let expected = decode_event(&event, "f").unwrap();
+    assert!(expected.sanitized.is_empty());
+    for payload in [short_index, long_index, json] {
+        assert_eq!(decode(Some(b"f"), Some(&payload.into()), LIMIT).unwrap(), expected);
+    }
+}
+
+#[test]
+fn an_index_of_another_message_is_rejected() {
+    for header in [&[0, 0, 0, 0, 9, 2, 2][..], &[0, 0, 0, 0, 9, 4, 0, 0], &[0, 0, 0, 0, 9], &[0]] {
+        let payload = Bytes::copy_from_slice(header);
+        let reject = decode(None, Some(&payload), LIMIT).unwrap_err();
+        assert_eq!(reject.reason(), "undecodable", "{header:?}: {reject}");
+    }
+}
+
+#[test]
+fn what_is_no_event_is_rejected_with_its_reason() {
+    assert_eq!(decode(Some(b"f"), None, LIMIT), Err(Reject::Empty));
+    assert_eq!(decode(Some(b"f"), Some(&Bytes::new()), LIMIT), Err(Reject::Empty));
+    let garbage = Bytes::from_static(b"\xff\xff\xff");
+    assert_eq!(decode(Some(b"f"), Some(&garbage), LIMIT).unwrap_err().reason(), "undecodable");
+    let json = Bytes::from_static(b"{\"flow\": 7}");
+    assert_eq!(decode(Some(b"f"), Some(&json), LIMIT).unwrap_err().reason(), "undecodable");
+    // A field number that a later version may use for an event of a new kind.
+    let newer = Bytes::from_static(b"\x7a\x00");
+    assert_eq!(decode(Some(b"f"), Some(&newer), LIMIT), Err(Reject::UnknownEvent));
+}
+
+#[test]
+fn the_id_of_the_payload_wins_over_the_key() {
+    let event = flow_event(sample());
+    let of = |key: Option<&[u8]>| decode(key, Some(&event.encode_to_vec().into()), LIMIT).unwrap().sanitized;
+    assert_eq!(of(None), [Oddity::EmptyKey]);
+    assert_eq!(of(Some(b"")), [Oddity::EmptyKey]);
+    assert_eq!(of(Some(b"g")), [Oddity::KeyMismatch]);
+    assert_eq!(of(Some(b"f")), []);
+}
+
+#[test]
+fn without_an_id_in_the_payload_the_key_is_it_and_without_both_it_is_rejected() {
+    let event = flow_event(FlowEvent { flow_instance_id: String::new(), ..sample() });
+    let decoded = decode_event(&event, "k").unwrap();
+    assert_eq!(decoded.sanitized, [Oddity::IdFromKey]);
+    assert!(matches!(decoded.event, Event::Flow { flow, .. } if flow.as_str() == "k"));
+    assert_eq!(decode_event(&event, "").unwrap_err().reason(), "no_id");
+    let step = HistoryEvent { event: Some(Wire::Step(StepEvent::default())) };
+    assert_eq!(decode_event(&step, "f").unwrap_err(), Reject::NoId("step_id"));
+}
+
+#[test]
+fn an_id_above_1_kb_is_rejected() {
+    let fits = "x".repeat(MAX_ID_BYTES);
+    let too_long = "x".repeat(MAX_ID_BYTES + 1);
+    let with = |id: &str| flow_event(FlowEvent { flow_instance_id: id.into(), ..sample() });
+    assert!(decode_event(&with(&fits), &fits).is_ok());
+    assert_eq!(decode_event(&with(&too_long), "f").unwrap_err().reason(), "id_too_long");
+    let original = flow_event(FlowEvent { rerun_of_flow_instance_id: too_long, ..sample() });
+    assert_eq!(decode_event(&original, "f").unwrap_err().reason(), "id_too_long");
+}
+
+#[test]
+fn nul_in_text_becomes_the_replacement_character() {
+    let event = flow_event(FlowEvent {
+        flow_instance_id: "a\0b".into(),
+        flow_name: "\0".into(),
+        input: Bytes::from_static(b"\0"),
+        ..sample()
+    });
+    let decoded = decode_event(&event, "a\u{fffd}b").unwrap();
+    assert_eq!(decoded.sanitized, [Oddity::Nul]);
+    let row = run_row(decoded);
+    assert_eq!(row.name.as_deref(), Some("\u{fffd}"));
+    assert_eq!(row.input.as_deref(), Some(&b"\0"[..]), "bytes keep theirs");
+}
+
+#[test]
+fn a_time_that_no_timestamp_holds_is_null() {
+    let event = flow_event(FlowEvent {
+        started_at: time(i64::MAX, 0),
+        ended_at: time(1, 499),
+        phase: 0,
+        ..sample()
+    });
+    let decoded = decode_event(&event, "f").unwrap();
+    assert_eq!(decoded.sanitized, [Oddity::Time]);
+    let row = run_row(decoded);
+    assert_eq!((row.start, row.end, row.phase), (None, Micros::new(1_000_000), Phase::Closed));
+}
+
+#[test]
+fn an_unset_phase_is_closed_with_an_end_and_running_without() {
+    let of = |phase, ended_at| {
+        let decoded = decode_event(&flow_event(FlowEvent { phase, ended_at, ..sample() }), "f").unwrap();
+        let odd = decoded.sanitized.clone();
+        (run_row(decoded).phase, odd)
+    };
+    assert_eq!(of(0, time(1, 0)), (Phase::Closed, vec![]));
+    assert_eq!(of(0, None), (Phase::Running, vec![Oddity::Phase]));
+    assert_eq!(of(99, time(1, 0)), (Phase::Running, vec![Oddity::Phase]));
+}
+
+#[test]
+fn what_is_not_closed_has_no_end_output_or_error() {
+    let bytes = || Bytes::from_static(b"x");
+    let open = StepEvent {
+        flow_instance_id: "f".into(),
+        step_id: "1".into(),
+        phase: 1,
+        ended_at: time(1, 0),
+        output: bytes(),
+        error: bytes(),
+        data: bytes(),
+        ..StepEvent::default()
+    };
+    let row = step_row(decode_event(&HistoryEvent { event: Some(Wire::Step(open)) }, "f").unwrap());
+    assert_eq!((row.end, row.output, row.error), (None, None, None));
+    assert_eq!(row.data, Some(bytes()));
+}
+
+#[test]
+fn a_status_is_the_runtimes_word_or_the_numbers_or_its_digits() {
+    let of = |status_word: &str, status| {
+        let event = flow_event(FlowEvent { status_word: status_word.into(), status, ..sample() });
+        run_row(decode_event(&event, "f").unwrap()).status
+    };
+    assert_eq!(of("", 700).as_deref(), Some("Failed"));
+    assert_eq!(of("Active", 700).as_deref(), Some("Active"));
+    assert_eq!(of("", 4711).as_deref(), Some("4711"));
+    assert_eq!(of("", 0), None);
+}
+
+#[test]
+fn a_field_above_the_limit_is_cut_with_a_marker() {
+    let event = flow_event(FlowEvent {
+        input: vec![b'x'; 2000].into(),
+        flow_name: "é".repeat(1000),
+        output: vec![b'y'; 1001].into(),
+        error: vec![b'z'; 1000].into(),
+        ..sample()
+    });
+    let decoded = decode(Some(b"f"), Some(&event.encode_to_vec().into()), 1001).unwrap();
+    assert!(decoded.is_oversized());
+    let row = run_row(decoded);
+    let input = String::from_utf8(row.input.unwrap().to_vec()).unwrap();
+    assert_eq!(input, format!("{}…[cut by flowtrail, 2000 bytes in all]", "x".repeat(1001)));
+    assert!(row.name.unwrap().starts_with(&format!("{}…[", "é".repeat(500))));
+    assert_eq!((row.output.unwrap().len(), row.error.unwrap().len()), (1001, 1000));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_decode_panic(
+        key in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..8)),
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let _ = decode(key.as_deref(), Some(&payload.into()), 64);
+    }
+
+    #[test]
+    fn a_broken_event_never_panics(at in 0usize..200, byte: u8) {
+        let event = flow_event(FlowEvent {
+            flow_name: "name".into(), input: vec![1; 90].into(), started_at: time(1, 1), ..sample()
+        });
+        let mut payload = event.encode_to_vec();
+        let at = at % payload.len();
+        payload[at] = byte;
+        let _ = decode(Some(b"f"), Some(&payload.into()), 64);
+    }
+}

@@ -1,6 +1,6 @@
 //! Ids and positions; each is its own type, so that one can't be passed for another.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// The longest id that is taken, in bytes. A key of two such ids fits a B-tree entry of Postgres (2 704 bytes).
 pub const MAX_ID_BYTES: usize = 1024;
@@ -23,6 +23,12 @@ impl FlowId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for FlowId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -1,0 +1,267 @@
+//! The merge law: events → one row per key. Pure.
+//!
+//! Joining rows is commutative, associative and idempotent, so any order, duplication and split of the same events
+//! ends in the same rows. The law is written twice: here, and as SQL in [`crate::postgres::law`] for what meets
+//! rows that are stored already. Its rules are listed in ARCHITECTURE.md.
+
+mod settle;
+
+use std::{
+    cmp::max,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+pub use self::settle::{FlowTables, ShownRun, Tables};
+use crate::model::{AppRow, Event, FlowId, Micros, Phase, RunRow, StepId, StepRow};
+
+/// Key of an execution within its flow: step and execution number.
+pub type ExecutionKey = (StepId, i64);
+
+/// Key of a snapshot within its flow: step and SHA-256 of the bytes.
+pub type SnapshotKey = (StepId, [u8; 32]);
+
+/// Executions below `before` of the steps numbered `from` and up (`None`: of all steps) are superseded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fact {
+    /// First step number it reaches; `None` reaches every step.
+    pub from: Option<i64>,
+    /// Executions below this are superseded.
+    pub before: i64,
+}
+
+impl Fact {
+    /// Whether this fact supersedes that execution.
+    pub fn reaches(&self, step: &StepId, execution: i64) -> bool {
+        let covers = self.from.is_none_or(|from| step.number().is_some_and(|number| from <= number));
+        covers && execution < self.before
+    }
+}
+
+/// How much of a flow was deleted. A greater one removes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tombstone {
+    /// Runs and executions below this number, and facts up to it.
+    Before(i64),
+    /// Everything, for ever.
+    Forever,
+}
+
+impl Tombstone {
+    /// Whether a run or an execution of this number is gone.
+    pub fn covers(self, number: i64) -> bool {
+        match self {
+            Self::Before(before) => number < before,
+            Self::Forever => true,
+        }
+    }
+
+    /// Whether a fact is gone: one up to the tombstone reaches nothing that is left.
+    pub fn covers_fact(self, fact: &Fact) -> bool {
+        match self {
+            Self::Before(before) => fact.before <= before,
+            Self::Forever => true,
+        }
+    }
+}
+
+/// What a set of events says of one flow instance: at most one row per key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlowFold {
+    /// Runs by number.
+    pub runs: BTreeMap<i64, RunRow>,
+    /// Executions by step and number.
+    pub steps: BTreeMap<ExecutionKey, StepRow>,
+    /// Rewinds.
+    pub rewinds: BTreeSet<Fact>,
+    /// The greatest deletion.
+    pub tombstone: Option<Tombstone>,
+    /// Distinct snapshots.
+    pub snapshots: BTreeMap<SnapshotKey, Bytes>,
+}
+
+impl FlowFold {
+    /// Whether storing this flow can touch other rows than those of its own keys, by what the events alone say:
+    /// a rewind, a deletion, a re-run step, a named original, or two runs or two executions of one step.
+    pub fn reaches_beyond_its_keys(&self) -> bool {
+        self.tombstone.is_some()
+            || !self.rewinds.is_empty()
+            || self.runs.len() > 1
+            || self.runs.values().any(|run| run.original.is_some())
+            || self.steps.values().any(|step| step.rerun)
+            || self.steps.keys().zip(self.steps.keys().skip(1)).any(|(a, b)| a.0 == b.0)
+    }
+
+    /// How many rows this is.
+    pub fn rows(&self) -> usize {
+        self.runs.len() + self.steps.len() + self.rewinds.len() + self.snapshots.len()
+    }
+}
+
+/// What a set of events says: at most one row per key. The unit that [`crate::pipeline::store`] writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fold {
+    /// By flow instance.
+    pub flows: HashMap<FlowId, FlowFold>,
+    /// By user and app.
+    pub apps: BTreeMap<(String, String), AppRow>,
+}
+
+/// What taking an event in did to the size of a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// The event made a row of its own; otherwise it was merged into one that was there.
+    pub new_row: bool,
+    /// About how many bytes came to it.
+    pub bytes: usize,
+}
+
+impl Fold {
+    /// Takes an event in.
+    pub fn add(&mut self, event: Event) -> Growth {
+        match event {
+            Event::Flow { flow, run, row } => {
+                let bytes = row.weight() + flow.as_str().len();
+                let runs = &mut self.flows.entry(flow).or_default().runs;
+                Growth { new_row: put(runs, run, row, RunRow::merge), bytes }
+            }
+            Event::Step { flow, step, execution, row } => {
+                let bytes = row.weight() + flow.as_str().len() + step.as_str().len();
+                let steps = &mut self.flows.entry(flow).or_default().steps;
+                Growth { new_row: put(steps, (step, execution), row, StepRow::merge), bytes }
+            }
+            Event::Rewind { flow, from, before } => {
+                let rewinds = &mut self.flows.entry(flow).or_default().rewinds;
+                Growth { new_row: rewinds.insert(Fact { from, before }), bytes: 64 }
+            }
+            Event::Deleted { flow, before } => {
+                let tombstone = &mut self.flows.entry(flow).or_default().tombstone;
+                let new_row = tombstone.is_none();
+                *tombstone = max(*tombstone, Some(before.map_or(Tombstone::Forever, Tombstone::Before)));
+                Growth { new_row, bytes: 64 }
+            }
+            Event::Snapshot { flow, step, data } => {
+                let bytes = data.len() + flow.as_str().len() + 96;
+                let key = (step, Sha256::digest(&data).into());
+                let snapshots = &mut self.flows.entry(flow).or_default().snapshots;
+                Growth { new_row: snapshots.insert(key, data).is_none(), bytes }
+            }
+            Event::App(switch) => {
+                let bytes = 64 + switch.user.len() + switch.app.len();
+                let new_row = put(&mut self.apps, (switch.user, switch.app), switch.row, |old, new| {
+                    if new > *old {
+                        *old = new;
+                    }
+                });
+                Growth { new_row, bytes }
+            }
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.flows.is_empty() && self.apps.is_empty()
+    }
+}
+
+/// Inserts a row, or merges it into the one that is there; says whether it was inserted.
+fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: V, merge: impl FnOnce(&mut V, V)) -> bool {
+    match rows.entry(key) {
+        std::collections::btree_map::Entry::Vacant(free) => {
+            free.insert(row);
+            true
+        }
+        std::collections::btree_map::Entry::Occupied(mut taken) => {
+            merge(taken.get_mut(), row);
+            false
+        }
+    }
+}
+
+impl RunRow {
+    /// What is taken whole, in the order in which it is compared: `None` is lowest, text and bytes go by bytes.
+    fn piece(&self) -> (Phase, Option<Micros>, &Option<String>, [&Option<Bytes>; 2]) {
+        (self.phase, self.end, &self.status, [&self.output, &self.error])
+    }
+
+    /// Joins what two sets of events say of one run.
+    pub fn merge(&mut self, other: Self) {
+        if self.piece() < other.piece() {
+            self.phase = other.phase;
+            self.end = other.end;
+            self.status = other.status;
+            self.output = other.output;
+            self.error = other.error;
+        }
+        greatest(&mut self.user, other.user);
+        greatest(&mut self.app, other.app);
+        greatest(&mut self.version, other.version);
+        greatest(&mut self.name, other.name);
+        greatest(&mut self.host, other.host);
+        greatest(&mut self.parent, other.parent);
+        greatest(&mut self.parent_name, other.parent_name);
+        greatest(&mut self.original, other.original);
+        greatest(&mut self.trace, other.trace);
+        least(&mut self.start, other.start);
+        longest(&mut self.input, other.input);
+    }
+}
+
+impl StepRow {
+    fn piece(&self) -> (Phase, Option<Micros>, &Option<String>, [&Option<Bytes>; 3]) {
+        (self.phase, self.end, &self.status, [&self.output, &self.error, &self.data])
+    }
+
+    /// Joins what two sets of events say of one execution.
+    pub fn merge(&mut self, other: Self) {
+        if max(self.phase, other.phase) != Phase::Closed {
+            // Data of an open execution is taken by itself, whichever of the two has the later status.
+            if (self.phase, &self.status) < (other.phase, &other.status) {
+                (self.phase, self.status) = (other.phase, other.status);
+            }
+            greatest(&mut self.data, other.data);
+        } else if self.piece() < other.piece() {
+            self.phase = other.phase;
+            self.end = other.end;
+            self.status = other.status;
+            self.output = other.output;
+            self.error = other.error;
+            self.data = other.data;
+        }
+        greatest(&mut self.task, other.task);
+        greatest(&mut self.flow_name, other.flow_name);
+        greatest(&mut self.subflow, other.subflow);
+        greatest(&mut self.parent_step, other.parent_step);
+        greatest(&mut self.misc, other.misc);
+        least(&mut self.start, other.start);
+        longest(&mut self.input, other.input);
+        self.rerun |= other.rerun;
+    }
+}
+
+/// A name: fills in when missing, is never blanked; where two disagree, the greater bytes.
+fn greatest<T: Ord>(mine: &mut Option<T>, other: Option<T>) {
+    if *mine < other {
+        *mine = other;
+    }
+}
+
+/// A start: the least that is known.
+fn least<T: Ord>(mine: &mut Option<T>, other: Option<T>) {
+    if mine.is_none() || other.as_ref().is_some_and(|other| Some(other) < mine.as_ref()) {
+        *mine = other.or_else(|| mine.take());
+    }
+}
+
+/// An input: the longer one, then the greater bytes.
+fn longest(mine: &mut Option<Bytes>, other: Option<Bytes>) {
+    let size = |bytes: &Option<Bytes>| bytes.as_ref().map(Bytes::len);
+    if (size(mine), &*mine) < (size(&other), &other) {
+        *mine = other;
+    }
+}
+
+#[cfg(test)]
+mod tests;

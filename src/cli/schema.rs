@@ -1,1 +1,1 @@
-//! `flowtrail schema`
+//! `flowtrail schema`: look at the tables and bring them up to date.

@@ -1,1 +1,6 @@
-fn main() {}
+//! The integration tests: one binary, one Kafka and one Postgres for all of them.
+
+#![expect(unreachable_pub, reason = "tests")]
+
+mod law;
+mod servers;

@@ -1,0 +1,71 @@
+//! `ft_dead_letter`: messages that could not become rows, kept as they came.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio_postgres::Error;
+
+use super::session::Session;
+use crate::model::{Offset, Partition};
+
+/// A message that could not become rows, or not as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it came from.
+    pub partition: Partition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// Its timestamp in ms since 1970.
+    pub time: Option<i64>,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub payload: Option<Bytes>,
+    /// Its headers, in order.
+    pub headers: Vec<(String, Option<Bytes>)>,
+    /// Why, as `flowtrail_dead_letters_total{reason}` counts it.
+    pub reason: &'static str,
+    /// Why, in a sentence.
+    pub detail: String,
+}
+
+const KEEP: &str = "INSERT INTO ft_dead_letter (topic, partition, recordoffset, recordtime, recordkey, payload, headers, \
+    payloadhash, reason, detail, consumergroup) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+    ON CONFLICT DO NOTHING";
+
+/// Keeps dead letters in the transaction that is open; says how many of them were new.
+pub(super) async fn keep(session: &mut Session, group: &str, letters: &[DeadLetter]) -> Result<u64, Error> {
+    let mut kept = 0;
+    for letter in letters {
+        let headers: Vec<serde_json::Value> = letter.headers.iter().map(header).collect();
+        let headers = serde_json::Value::Array(headers);
+        let hash = Sha256::digest(letter.payload.as_deref().unwrap_or_default()).to_vec();
+        let DeadLetter { partition, offset, time, reason, detail, .. } = letter;
+        let (key, payload) = (letter.key.as_deref(), letter.payload.as_deref());
+        kept += session
+            .execute(
+                KEEP,
+                &[
+                    &&*partition.topic,
+                    &partition.number,
+                    &offset.0,
+                    time,
+                    &key,
+                    &payload,
+                    &headers,
+                    &hash,
+                    reason,
+                    detail,
+                    &group,
+                ],
+            )
+            .await?;
+    }
+    Ok(kept)
+}
+
+/// `jsonb` takes no NUL, so it is replaced in a header's name; values are base64.
+fn header((key, value): &(String, Option<Bytes>)) -> serde_json::Value {
+    let value = value.as_ref().map(|value| STANDARD.encode(value));
+    serde_json::json!({ "key": key.replace('\0', "\u{fffd}"), "value": value })
+}

@@ -1,0 +1,215 @@
+//! Storing flows of which each row stands alone, under the shared lock.
+//!
+//! What these rows become does not depend on other rows, so transactions of other lanes may run beside this one.
+//! Flows for which that is not so are handed back, to be stored by [`super::special`] under the exclusive lock:
+//! those of which another run or execution is stored, or a rewind, or a deletion, or re-run steps for a new run.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use tokio_postgres::Error;
+
+use super::{
+    law::{RUN, STEP, execution_time},
+    session::Session,
+    stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
+    write::{Flows, Tally},
+};
+use crate::{model::FlowId, pipeline::merge::FlowFold};
+
+/// What became of the flows.
+pub(super) enum Plain<'a> {
+    /// They are written, but for these, which have to be stored under the exclusive lock.
+    Written(Flows<'a>),
+    /// Another transaction stored another run or execution of the same key meanwhile; everything has to be stored
+    /// under the exclusive lock, in a new transaction.
+    Raced,
+}
+
+/// What is stored of each flow. All of it is read by index, whatever the planner thinks of the array.
+const LOOK_UP: &str = r"
+SELECT * FROM (
+    SELECT f.id,
+        (SELECT s.run FROM flowstate s WHERE s.flowinstanceid = f.id) AS run,
+        EXISTS (SELECT FROM steps s WHERE s.flowinstanceid = f.id) AS steps,
+        EXISTS (SELECT FROM steps s WHERE s.flowinstanceid = f.id AND s.rerun) AS rerun,
+        EXISTS (SELECT FROM ft_run s WHERE s.flowinstanceid = f.id)
+            OR EXISTS (SELECT FROM ft_superseded_step s WHERE s.flowinstanceid = f.id)
+            OR EXISTS (SELECT FROM ft_rewind s WHERE s.flowinstanceid = f.id)
+            OR EXISTS (SELECT FROM ft_tombstone s WHERE s.flowinstanceid = f.id) AS special,
+        (SELECT count(*) FROM flowstate s
+            WHERE s.rerunofflowinstanceid = f.id AND s.flowinstanceid <> f.id)::integer AS named
+    FROM unnest($1::text[]) AS f(id)
+) AS found WHERE run IS NOT NULL OR steps OR special OR named > 0";
+
+/// How many staged steps have their execution stored already, and flows of which another one is.
+const MATCH_STEPS: &str = r"
+SELECT count(*) FILTER (WHERE t.execution = s.execution),
+    COALESCE(array_agg(DISTINCT s.flowinstanceid) FILTER (WHERE t.execution <> s.execution), '{}')
+FROM ft_stage_step s JOIN steps t USING (flowinstanceid, stepid) WHERE s.known";
+
+const UNSTAGE_STEPS: &str = "DELETE FROM ft_stage_step WHERE flowinstanceid = ANY ($1)";
+
+/// The condition is looked at again on the newest version of a row, should another transaction have changed it.
+static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE steps t SET {} FROM ft_stage_step s WHERE s.known AND t.flowinstanceid = s.flowinstanceid \
+         AND t.stepid = s.stepid AND t.execution = s.execution AND {}",
+        STEP.set("t", "s"),
+        STEP.changes("t", "s"),
+    )
+});
+
+/// The conflict clause is for rows that another transaction stored meanwhile; of another execution it gives no row
+/// back, which the caller counts.
+static INSERT_STEPS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH put AS (INSERT INTO steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
+         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step s WHERE NOT (s.known AND EXISTS \
+            (SELECT FROM steps t WHERE t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid)) \
+         ON CONFLICT (flowinstanceid, stepid) DO UPDATE SET {} WHERE steps.execution = excluded.execution \
+         RETURNING xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
+        STEP.set("steps", "excluded"),
+    )
+});
+
+static UPDATE_RUNS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE flowstate t SET {}, executiontime = {} FROM ft_stage_run s \
+         WHERE s.known AND t.flowinstanceid = s.flowinstanceid AND {}",
+        RUN.set("t", "s"),
+        RUN.execution_time("t", "s"),
+        RUN.changes("t", "s"),
+    )
+});
+
+static INSERT_RUNS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH put AS (INSERT INTO flowstate (flowinstanceid, run, reruncount, executiontime, {RUN_COLUMNS}) \
+         SELECT flowinstanceid, run, reruncount, {}, {RUN_COLUMNS} FROM ft_stage_run WHERE NOT known \
+         ON CONFLICT (flowinstanceid) DO UPDATE SET {}, executiontime = {} WHERE flowstate.run = excluded.run \
+         RETURNING xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
+        execution_time("starttime", "endtime"),
+        RUN.set("flowstate", "excluded"),
+        RUN.execution_time("flowstate", "excluded"),
+    )
+});
+
+struct Stored {
+    run: Option<i64>,
+    steps: bool,
+    rerun: bool,
+    special: bool,
+    named_by: i32,
+}
+
+/// Writes flows, which come sorted by id, in the transaction that is open and holds the shared lock.
+pub(super) async fn write<'a>(
+    session: &mut Session,
+    flows: Flows<'a>,
+    tally: &mut Tally,
+) -> Result<Plain<'a>, Error> {
+    let stored = look_up(session, &flows).await?;
+    let (mut special, mut staged) = (Flows::new(), Vec::with_capacity(flows.len()));
+    for (flow, fold) in flows {
+        let found = stored.get(flow.as_str());
+        let new_run = fold.runs.keys().any(|run| found.is_none_or(|found| found.run != Some(*run)));
+        let other_run = new_run && found.is_some_and(|found| found.run.is_some());
+        if found.is_some_and(|found| found.special || other_run || (found.rerun && new_run)) {
+            special.push((flow, fold));
+            continue;
+        }
+        staged.push(Staged {
+            flow,
+            fold,
+            known_steps: found.is_some_and(|found| found.steps),
+            known_run: found.is_some_and(|found| found.run.is_some()),
+            named_by: found.map_or(0, |found| found.named_by),
+        });
+    }
+    if !write_steps(session, &mut staged, &mut special, tally).await? {
+        return Ok(Plain::Raced);
+    }
+    if !write_runs(session, &staged, tally).await? {
+        return Ok(Plain::Raced);
+    }
+    super::write::snapshots(session, staged.iter().map(|staged| (staged.flow, staged.fold))).await?;
+    special.sort_unstable_by_key(|(flow, _)| *flow);
+    Ok(Plain::Written(special))
+}
+
+async fn look_up(session: &mut Session, flows: &[(&FlowId, &FlowFold)]) -> Result<HashMap<String, Stored>, Error> {
+    let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
+    let rows = session.query(LOOK_UP, &[&ids]).await?;
+    let read = |row: tokio_postgres::Row| {
+        let stored = Stored {
+            run: row.get(1),
+            steps: row.get(2),
+            rerun: row.get(3),
+            special: row.get(4),
+            named_by: row.get(5),
+        };
+        (row.get(0), stored)
+    };
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// Says whether no other transaction came between.
+async fn write_steps<'a>(
+    session: &mut Session,
+    staged: &mut Vec<Staged<'a>>,
+    special: &mut Flows<'a>,
+    tally: &mut Tally,
+) -> Result<bool, Error> {
+    let mut count = stage::steps(session, staged).await?;
+    if count == 0 {
+        return Ok(true);
+    }
+    let mut matched = 0;
+    if staged.iter().any(|staged| staged.known_steps) {
+        let row = session.query_one(MATCH_STEPS, &[]).await?;
+        matched = row.get::<_, i64>(0).unsigned_abs();
+        let others: Vec<String> = row.get(1);
+        if !others.is_empty() {
+            count -= session.execute(UNSTAGE_STEPS, &[&others]).await?;
+            matched = session.query_one(MATCH_STEPS, &[]).await?.get::<_, i64>(0).unsigned_abs();
+            staged.retain(|staged| {
+                let stays = others.iter().all(|other| other != staged.flow.as_str());
+                if !stays {
+                    special.push((staged.flow, staged.fold));
+                }
+                stays
+            });
+        }
+        let updated = session.execute(&UPDATE_STEPS, &[]).await?;
+        tally.steps.update += updated;
+        tally.steps.unchanged += matched.saturating_sub(updated);
+    }
+    let row = session.query_one(&INSERT_STEPS, &[]).await?;
+    let (put, fresh) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
+    tally.steps.insert += fresh;
+    tally.steps.update += put - fresh;
+    Ok(matched + put == count)
+}
+
+/// Says whether no other transaction came between.
+async fn write_runs(session: &mut Session, staged: &[Staged<'_>], tally: &mut Tally) -> Result<bool, Error> {
+    let count = stage::runs(session, staged).await?;
+    if count == 0 {
+        return Ok(true);
+    }
+    let runs = |staged: &&Staged<'_>| staged.known_run && !staged.fold.runs.is_empty();
+    let known = u64::try_from(staged.iter().filter(runs).count()).unwrap_or(u64::MAX);
+    if known > 0 {
+        let updated = session.execute(&UPDATE_RUNS, &[]).await?;
+        tally.flows.update += updated;
+        tally.flows.unchanged += known.saturating_sub(updated);
+    }
+    if known == count {
+        return Ok(true);
+    }
+    let row = session.query_one(&INSERT_RUNS, &[]).await?;
+    let (put, fresh) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
+    tally.flows.insert += fresh;
+    tally.flows.update += put - fresh;
+    Ok(known + put == count)
+}

@@ -1,0 +1,102 @@
+//! One database session of a lane, with its settings, temp tables and prepared statements.
+
+use std::collections::HashMap;
+
+use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
+
+use super::stage;
+
+/// What an ingest session sets.
+///
+/// - A commit need not reach the disk before it is answered: rows and offsets vanish together in a crash, and are
+///   read from Kafka again.
+/// - A batch meets the tables by index only. With a staged table of unknown size the planner would now and then
+///   read a whole history table instead.
+/// - Waiting for a lock ends in an error that is logged and tried again, instead of in silence.
+const SETTINGS: &str = "
+SET synchronous_commit = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_seqscan = off;
+SET jit = off;
+SET lock_timeout = '10s';
+SET idle_in_transaction_session_timeout = '60s';
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+";
+
+/// One database session of a lane.
+pub struct Session {
+    client: Client,
+    statements: HashMap<&'static str, Statement>,
+    /// Key of the advisory lock, second half: which `steps` table this is about.
+    table: i32,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("closed", &self.client.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Makes a fresh connection ready for storing batches.
+    pub async fn prepare(client: Client) -> Result<Self, Error> {
+        client.batch_execute(SETTINGS).await?;
+        client.batch_execute(stage::CREATE).await?;
+        // An oid is unsigned; as a lock key only its bits matter.
+        let table = client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
+        Ok(Self { client, statements: HashMap::new(), table })
+    }
+
+    /// The connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Which `steps` table this session writes, as half of a lock's key.
+    pub(super) fn table(&self) -> i32 {
+        self.table
+    }
+
+    /// A statement, prepared at its first use.
+    pub(super) async fn prepared(&mut self, sql: &'static str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    pub(super) async fn execute(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.execute(&statement, params).await
+    }
+
+    pub(super) async fn query(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.query(&statement, params).await
+    }
+
+    pub(super) async fn query_one(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.query_one(&statement, params).await
+    }
+}

@@ -1,0 +1,317 @@
+//! Storing flows whose rows depend on each other, under the exclusive lock: no other batch is being written.
+//!
+//! Rewinds and re-runs supersede executions, deletions remove and keep out, a flow with several runs shows the
+//! greatest of them, and naming an original counts there. Each statement is one rule of the merge law; the order is
+//! that of the law: what is deleted goes first, then rows join rows of their key, then facts move rows.
+
+use std::sync::LazyLock;
+
+use tokio_postgres::Error;
+
+use super::{
+    law::{RUN, STEP, execution_time},
+    session::Session,
+    stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
+    write::{Flows, Tally},
+};
+use crate::pipeline::merge::Tombstone;
+
+const STAGE_FLOWS: &str = "INSERT INTO ft_stage_flow SELECT * FROM unnest($1::text[], $2::boolean[])";
+
+/// Originals that the flows name now; they may lose them.
+const STAGE_NAMED: &str = "INSERT INTO ft_stage_named SELECT t.rerunofflowinstanceid FROM flowstate t \
+    JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerunofflowinstanceid IS NOT NULL";
+
+// Rule 7: the greatest deletion stays, null being the greatest.
+const PUT_TOMBSTONES: &str = "INSERT INTO ft_tombstone AS t SELECT * FROM unnest($1::text[], $2::bigint[]) \
+    ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before \
+    WHERE t.before IS NOT NULL AND (excluded.before IS NULL OR excluded.before > t.before)";
+
+const DROP_STAGED_STEPS: &str = "DELETE FROM ft_stage_step s USING ft_tombstone d \
+    WHERE d.flowinstanceid = s.flowinstanceid AND (d.before IS NULL OR s.execution < d.before)";
+const DROP_STAGED_RUNS: &str = "DELETE FROM ft_stage_run s USING ft_tombstone d \
+    WHERE d.flowinstanceid = s.flowinstanceid AND (d.before IS NULL OR s.run < d.before)";
+
+/// What a deletion removes of what is stored; runs go with [`DROP_RUNS`].
+const DROP_STORED: [&str; 4] = [
+    "DELETE FROM steps t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
+     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.execution < d.before)",
+    "DELETE FROM ft_superseded_step t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
+     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.execution < d.before)",
+    "DELETE FROM ft_rewind t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
+     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.before <= d.before)",
+    "DELETE FROM ft_snapshot t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
+     AND d.flowinstanceid = f.flowinstanceid AND d.before IS NULL",
+];
+
+/// Rewinds that the tombstone leaves.
+const PUT_REWINDS: &str = "INSERT INTO ft_rewind (flowinstanceid, n, before) \
+    SELECT r.id, r.n, r.before FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS r(id, n, before) \
+    WHERE NOT EXISTS (SELECT FROM ft_tombstone d \
+        WHERE d.flowinstanceid = r.id AND (d.before IS NULL OR r.before <= d.before)) \
+    ON CONFLICT DO NOTHING";
+
+// Rule 5: every run of the flows whose runs may change is in ft_run while this goes on; flowstate is made from it.
+static UNFOLD_RUNS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO ft_run (flowinstanceid, run, {RUN_COLUMNS}) SELECT t.flowinstanceid, t.run, {} \
+         FROM flowstate t JOIN ft_stage_flow f USING (flowinstanceid) \
+         WHERE f.runs AND NOT EXISTS (SELECT FROM ft_run r WHERE r.flowinstanceid = t.flowinstanceid)",
+        qualified("t", RUN_COLUMNS),
+    )
+});
+static PUT_RUNS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO ft_run AS t (flowinstanceid, run, {RUN_COLUMNS}) \
+         SELECT flowinstanceid, run, {RUN_COLUMNS} FROM ft_stage_run \
+         ON CONFLICT (flowinstanceid, run) DO UPDATE SET {} WHERE {}",
+        RUN.set("t", "excluded"),
+        RUN.changes("t", "excluded"),
+    )
+});
+const DROP_RUNS: &str = "DELETE FROM ft_run t USING ft_stage_flow f, ft_tombstone d WHERE f.runs \
+    AND t.flowinstanceid = f.flowinstanceid AND d.flowinstanceid = f.flowinstanceid \
+    AND (d.before IS NULL OR t.run < d.before)";
+
+// Rule 2: a row joins the row of its execution, wherever that is; one of a new execution waits among the superseded.
+static JOIN_SHOWN: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE steps t SET {} FROM ft_stage_step s WHERE t.flowinstanceid = s.flowinstanceid \
+         AND t.stepid = s.stepid AND t.execution = s.execution AND {}",
+        STEP.set("t", "s"),
+        STEP.changes("t", "s"),
+    )
+});
+static JOIN_SUPERSEDED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO ft_superseded_step AS t (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
+         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step s WHERE NOT EXISTS \
+            (SELECT FROM steps o WHERE o.flowinstanceid = s.flowinstanceid AND o.stepid = s.stepid \
+             AND o.execution = s.execution) \
+         ON CONFLICT (flowinstanceid, stepid, execution) DO UPDATE SET {} WHERE {}",
+        STEP.set("t", "excluded"),
+        STEP.changes("t", "excluded"),
+    )
+});
+
+/// A step id as a number, null if it is none (1–18 ASCII digits).
+fn number(step: &str) -> String {
+    format!(r#"CASE WHEN {step} COLLATE "C" ~ '^[0-9]{{1,18}}$' THEN {step}::bigint END"#)
+}
+
+// Rule 3: every run R and every re-run step j with an execution of R or greater say that executions of steps from j
+// on below R no longer count. flowstate of a flow whose runs may change is out of date here; ft_run is not.
+static IMPLY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH again AS (
+            SELECT t.flowinstanceid, {number} AS n, t.execution FROM steps t
+                JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerun
+            UNION ALL SELECT t.flowinstanceid, {number}, t.execution FROM ft_superseded_step t
+                JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerun
+        ), known AS (
+            SELECT t.flowinstanceid, t.run FROM ft_run t JOIN ft_stage_flow f USING (flowinstanceid)
+            UNION SELECT t.flowinstanceid, t.run FROM flowstate t JOIN ft_stage_flow f USING (flowinstanceid)
+                WHERE NOT f.runs
+        )
+        INSERT INTO ft_rewind (flowinstanceid, n, before)
+        SELECT DISTINCT a.flowinstanceid, a.n, k.run FROM again a JOIN known k USING (flowinstanceid)
+        WHERE a.n IS NOT NULL AND a.execution >= k.run AND NOT EXISTS (SELECT FROM ft_tombstone d
+            WHERE d.flowinstanceid = a.flowinstanceid AND (d.before IS NULL OR k.run <= d.before))
+        ON CONFLICT DO NOTHING",
+        number = number("t.stepid"),
+    )
+});
+
+/// Whether a fact supersedes an execution.
+fn reached(row: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM ft_rewind w WHERE w.flowinstanceid = {row}.flowinstanceid \
+         AND {row}.execution < w.before AND (w.n IS NULL OR w.n <= {}))",
+        number(&format!("{row}.stepid")),
+    )
+}
+
+/// Shown executions that a fact reaches. Facts reach downwards, so nothing stored could take their place.
+static SUPERSEDE: LazyLock<String> = LazyLock::new(|| {
+    move_step(
+        "steps",
+        "ft_superseded_step",
+        "ft_stage_flow f",
+        &format!("t.flowinstanceid = f.flowinstanceid AND {}", reached("t")),
+    )
+});
+
+/// Shown executions below one that has come and is not reached.
+static OVERTAKE: LazyLock<String> = LazyLock::new(|| {
+    let later = format!(
+        "t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid AND EXISTS (SELECT FROM ft_superseded_step o \
+            WHERE o.flowinstanceid = t.flowinstanceid AND o.stepid = t.stepid AND o.execution > t.execution \
+            AND NOT {})",
+        reached("o"),
+    );
+    move_step("steps", "ft_superseded_step", STAGED_KEYS, &later)
+});
+
+/// The greatest execution that is not reached, for steps that have come and of which none is shown.
+static SHOW: LazyLock<String> = LazyLock::new(|| {
+    let greatest = format!(
+        "(SELECT DISTINCT ON (o.flowinstanceid, o.stepid) o.flowinstanceid, o.stepid, o.execution \
+          FROM {STAGED_KEYS} JOIN ft_superseded_step o USING (flowinstanceid, stepid) \
+          WHERE NOT {} AND NOT EXISTS (SELECT FROM steps n \
+            WHERE n.flowinstanceid = o.flowinstanceid AND n.stepid = o.stepid) \
+          ORDER BY o.flowinstanceid, o.stepid, o.execution DESC) AS g",
+        reached("o"),
+    );
+    let same = "t.flowinstanceid = g.flowinstanceid AND t.stepid = g.stepid AND t.execution = g.execution";
+    move_step("ft_superseded_step", "steps", &greatest, same)
+});
+
+const STAGED_KEYS: &str = "(SELECT DISTINCT flowinstanceid, stepid FROM ft_stage_step) AS s";
+
+fn move_step(from: &str, to: &str, using: &str, which: &str) -> String {
+    format!(
+        "WITH moved AS (DELETE FROM {from} t USING {using} WHERE {which} RETURNING t.*) \
+         INSERT INTO {to} (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
+         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM moved"
+    )
+}
+
+const HIDE_FLOWS: &str = "DELETE FROM flowstate t USING ft_stage_flow f WHERE f.runs \
+    AND t.flowinstanceid = f.flowinstanceid \
+    AND NOT EXISTS (SELECT FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid)";
+
+// Rules 4 and 5: the greatest run whole; app, flow name, user and version from the next lower run where missing;
+// parents and original the greatest over all runs; the least run's input.
+static SHOW_FLOWS: LazyLock<String> = LazyLock::new(|| {
+    let fallback = |column: &str| {
+        format!(
+            "(SELECT l.{column} FROM ft_run l WHERE l.flowinstanceid = r.flowinstanceid \
+             AND l.{column} IS NOT NULL ORDER BY l.run DESC LIMIT 1)"
+        )
+    };
+    let greatest = |column: &str| {
+        format!(
+            r#"(SELECT max(l.{column} COLLATE "C") FROM ft_run l WHERE l.flowinstanceid = r.flowinstanceid)"#
+        )
+    };
+    let shown: Vec<String> = RUN_COLUMNS
+        .split(", ")
+        .map(|column| match column.trim() {
+            "userid" | "appname" | "appversion" | "flowname" => fallback(column.trim()),
+            "parentflowinstanceid" | "parentflowname" | "rerunofflowinstanceid" => greatest(column.trim()),
+            "flowinput" => "(SELECT l.flowinput FROM ft_run l WHERE l.flowinstanceid = r.flowinstanceid \
+                            ORDER BY l.run LIMIT 1)"
+                .to_owned(),
+            column => format!("r.{column}"),
+        })
+        .collect();
+    let columns: Vec<&str> = RUN_COLUMNS.split(", ").map(str::trim).chain(["run", "executiontime"]).collect();
+    let set: Vec<String> = columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+    format!(
+        "INSERT INTO flowstate AS t (flowinstanceid, run, reruncount, executiontime, {RUN_COLUMNS}) \
+         SELECT r.flowinstanceid, r.run, 0, {time}, {shown} FROM ft_run r JOIN ft_stage_flow f USING (flowinstanceid) \
+         WHERE f.runs AND r.run = (SELECT max(m.run) FROM ft_run m WHERE m.flowinstanceid = r.flowinstanceid) \
+         ON CONFLICT (flowinstanceid) DO UPDATE SET {set} WHERE ({mine}) IS DISTINCT FROM ({other})",
+        time = execution_time("r.starttime", "r.endtime"),
+        shown = shown.join(", "),
+        set = set.join(", "),
+        mine = columns.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", "),
+        other = columns.iter().map(|column| format!("excluded.{column}")).collect::<Vec<_>>().join(", "),
+    )
+});
+
+const STAGE_NAMED_NOW: &str = "INSERT INTO ft_stage_named SELECT t.rerunofflowinstanceid FROM flowstate t \
+    JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerunofflowinstanceid IS NOT NULL \
+    UNION ALL SELECT flowinstanceid FROM ft_stage_flow";
+
+// Rule 6: derived, never incremented.
+const COUNT_RERUNS: &str = "UPDATE flowstate t SET reruncount = c.reruns FROM (
+        SELECT n.flowinstanceid, (SELECT count(*) FROM flowstate o WHERE o.rerunofflowinstanceid = n.flowinstanceid
+            AND o.flowinstanceid <> n.flowinstanceid)::integer AS reruns
+        FROM (SELECT DISTINCT flowinstanceid FROM ft_stage_named) n
+    ) c WHERE t.flowinstanceid = c.flowinstanceid AND t.reruncount IS DISTINCT FROM c.reruns";
+
+/// A single run is in flowstate alone.
+const FOLD_RUNS: &str = "DELETE FROM ft_run t USING ft_stage_flow f WHERE f.runs \
+    AND t.flowinstanceid = f.flowinstanceid AND NOT EXISTS \
+        (SELECT FROM ft_run o WHERE o.flowinstanceid = t.flowinstanceid AND o.run <> t.run)";
+
+fn qualified(row: &str, columns: &str) -> String {
+    columns.split(',').map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")
+}
+
+/// Writes flows, which come sorted by id, in the transaction that is open and holds the exclusive lock.
+pub(super) async fn write(session: &mut Session, flows: &Flows<'_>, tally: &mut Tally) -> Result<(), Error> {
+    let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
+    let runs: Vec<bool> =
+        flows.iter().map(|(_, fold)| !fold.runs.is_empty() || fold.tombstone.is_some()).collect();
+    session.execute(STAGE_FLOWS, &[&ids, &runs]).await?;
+    session.execute(STAGE_NAMED, &[]).await?;
+    delete(session, flows).await?;
+
+    let staged: Vec<Staged<'_>> = flows
+        .iter()
+        .map(|&(flow, fold)| Staged { flow, fold, known_steps: true, known_run: true, named_by: 0 })
+        .collect();
+    let steps = stage::steps(session, &staged).await? > 0;
+    stage::runs(session, &staged).await?;
+    session.execute(DROP_STAGED_STEPS, &[]).await?;
+    session.execute(DROP_STAGED_RUNS, &[]).await?;
+    put_rewinds(session, flows).await?;
+    super::write::snapshots(session, flows.iter().copied()).await?;
+
+    session.execute(&UNFOLD_RUNS, &[]).await?;
+    session.execute(&PUT_RUNS, &[]).await?;
+    session.execute(DROP_RUNS, &[]).await?;
+    if steps {
+        tally.steps.update += session.execute(&JOIN_SHOWN, &[]).await?;
+        tally.superseded += session.execute(&JOIN_SUPERSEDED, &[]).await?;
+    }
+    session.execute(&IMPLY, &[]).await?;
+    tally.superseded += session.execute(&SUPERSEDE, &[]).await?;
+    if steps {
+        tally.superseded += session.execute(&OVERTAKE, &[]).await?;
+        tally.steps.insert += session.execute(&SHOW, &[]).await?;
+    }
+    session.execute(HIDE_FLOWS, &[]).await?;
+    tally.flows.update += session.execute(&SHOW_FLOWS, &[]).await?;
+    session.execute(STAGE_NAMED_NOW, &[]).await?;
+    session.execute(COUNT_RERUNS, &[]).await?;
+    session.execute(FOLD_RUNS, &[]).await?;
+    Ok(())
+}
+
+async fn delete(session: &mut Session, flows: &Flows<'_>) -> Result<(), Error> {
+    let (mut ids, mut befores) = (Vec::new(), Vec::new());
+    for (flow, fold) in flows {
+        match fold.tombstone {
+            None => continue,
+            Some(Tombstone::Before(before)) => befores.push(Some(before)),
+            Some(Tombstone::Forever) => befores.push(None),
+        }
+        ids.push(flow.as_str());
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    session.execute(PUT_TOMBSTONES, &[&ids, &befores]).await?;
+    for statement in DROP_STORED {
+        session.execute(statement, &[]).await?;
+    }
+    Ok(())
+}
+
+async fn put_rewinds(session: &mut Session, flows: &Flows<'_>) -> Result<(), Error> {
+    let (mut ids, mut froms, mut befores) = (Vec::new(), Vec::new(), Vec::new());
+    for (flow, fold) in flows {
+        for fact in &fold.rewinds {
+            ids.push(flow.as_str());
+            froms.push(fact.from);
+            befores.push(fact.before);
+        }
+    }
+    if !ids.is_empty() {
+        session.execute(PUT_REWINDS, &[&ids, &froms, &befores]).await?;
+    }
+    Ok(())
+}

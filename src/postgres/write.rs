@@ -1,0 +1,191 @@
+//! A batch → Postgres: rows, dead letters and offsets, all or nothing.
+//!
+//! Rows of most flows stand alone and are written under a shared lock, several lanes at once ([`super::plain`]).
+//! The others are written under the exclusive one ([`super::special`]). A batch with both kinds takes two
+//! transactions, so that the exclusive lock is held for the few rows that need it; rows are idempotent, so the first
+//! one needs no offset, and the offsets move with the second, which ends the batch.
+
+use tokio_postgres::Error;
+
+use super::{
+    dead_letter::{self, DeadLetter},
+    offset::{self, Progress},
+    plain::{self, Plain},
+    session::Session,
+    special,
+};
+use crate::{
+    model::{AppRow, FlowId, Offset, Partition},
+    pipeline::merge::{FlowFold, Fold},
+};
+
+/// Flows of a batch, sorted by id.
+pub(super) type Flows<'a> = Vec<(&'a FlowId, &'a FlowFold)>;
+
+/// What is written in one go.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Rows.
+    pub fold: Fold,
+    /// Messages that could not become rows.
+    pub dead_letters: Vec<DeadLetter>,
+    /// How far it takes each of its partitions; sorted by partition.
+    pub progress: Vec<Progress>,
+}
+
+/// How writing a batch ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is stored, and the offsets have moved.
+    Stored(Tally),
+    /// It is not stored: the offsets were not what was expected. This is what they are.
+    Elsewhere(Vec<(Partition, Offset)>),
+}
+
+/// What became of the rows of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Rows of `steps`.
+    pub steps: Ops,
+    /// Rows of `flowstate`.
+    pub flows: Ops,
+    /// Rows that came to `ft_superseded_step`.
+    pub superseded: u64,
+    /// Dead letters that were new.
+    pub dead_letters: u64,
+}
+
+/// Rows by what was done to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ops {
+    /// They were not there.
+    pub insert: u64,
+    /// They were there and changed.
+    pub update: u64,
+    /// They were there and said all this already.
+    pub unchanged: u64,
+}
+
+/// First half of the advisory lock's key: "ftlw" as bytes. The second half is the `steps` table.
+const LOCK: i32 = i32::from_be_bytes(*b"ftlw");
+const LOCK_SHARED: &str = "SELECT pg_advisory_xact_lock_shared($1, $2)";
+const LOCK_EXCLUSIVE: &str = "SELECT pg_advisory_xact_lock($1, $2)";
+
+/// Writes a batch. On an error nothing of its last transaction is stored, or, if the error came with the commit,
+/// it is not known whether it is; writing it again settles that: [`Written::Elsewhere`] then names the offsets that
+/// the batch itself had set.
+///
+/// Not cancel-safe: a session whose future was dropped is to be closed.
+pub async fn write(session: &mut Session, group: &str, batch: &Batch) -> Result<Written, Error> {
+    let outcome = write_in_transactions(session, group, batch).await;
+    if outcome.is_err() && !session.is_closed() {
+        // The first error is the one to report; a session that can't even roll back is closed or will be.
+        let _ = session.client().batch_execute("ROLLBACK").await;
+    }
+    outcome
+}
+
+async fn write_in_transactions(session: &mut Session, group: &str, batch: &Batch) -> Result<Written, Error> {
+    let mut flows: Flows<'_> = batch.fold.flows.iter().collect();
+    flows.sort_unstable_by_key(|(flow, _)| *flow);
+    let (mut rest, alone): (Flows<'_>, Flows<'_>) =
+        flows.into_iter().partition(|(_, fold)| fold.reaches_beyond_its_keys());
+    let mut tally = Tally::default();
+    if !alone.is_empty() || rest.is_empty() {
+        begin(session, LOCK_SHARED).await?;
+        match plain::write(session, alone.clone(), &mut tally).await? {
+            Plain::Written(special) => {
+                rest.extend(special);
+                if rest.is_empty() {
+                    return finish(session, group, batch, tally).await;
+                }
+                session.client().batch_execute("COMMIT").await?;
+            }
+            Plain::Raced => {
+                session.client().batch_execute("ROLLBACK").await?;
+                tally = Tally::default();
+                rest.extend(alone);
+            }
+        }
+    }
+    rest.sort_unstable_by_key(|(flow, _)| *flow);
+    begin(session, LOCK_EXCLUSIVE).await?;
+    special::write(session, &rest, &mut tally).await?;
+    finish(session, group, batch, tally).await
+}
+
+/// Begins a transaction and takes the lock in a statement of its own, so that everything after it sees what the
+/// lock waited for.
+async fn begin(session: &mut Session, lock: &'static str) -> Result<(), Error> {
+    session.client().batch_execute("BEGIN").await?;
+    let table = session.table();
+    session.execute(lock, &[&LOCK, &table]).await?;
+    Ok(())
+}
+
+/// What goes with the offsets, the offsets, and the commit.
+async fn finish(session: &mut Session, group: &str, batch: &Batch, mut tally: Tally) -> Result<Written, Error> {
+    if !offset::compare_and_set(session, group, &batch.progress).await? {
+        session.client().batch_execute("ROLLBACK").await?;
+        let partitions: Vec<Partition> = batch.progress.iter().map(|p| p.partition.clone()).collect();
+        return Ok(Written::Elsewhere(offset::read_decided(session, group, &partitions).await?));
+    }
+    apps(session, &batch.fold).await?;
+    tally.dead_letters = dead_letter::keep(session, group, &batch.dead_letters).await?;
+    session.client().batch_execute("COMMIT").await?;
+    Ok(Written::Stored(tally))
+}
+
+/// The greatest time, then off, then the greater version by bytes; as [`AppRow`] is ordered.
+const PUT_APPS: &str = r#"
+INSERT INTO appstate AS t (userid, appname, at, persistenceenabled, appversion)
+SELECT u.userid, u.appname, u.at, NOT u.off, u.version
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[]) WITH ORDINALITY
+    AS r(userid, appname, micros, off, version, n)
+CROSS JOIN LATERAL (SELECT r.userid, r.appname, r.off, r.version,
+    timestamp '1970-01-01' + (r.micros / 1000000) * interval '1 second' + (r.micros % 1000000) * interval '1 microsecond'
+        AS at) u
+ORDER BY u.userid COLLATE "C", u.appname COLLATE "C"
+ON CONFLICT (userid, appname) DO UPDATE
+SET at = excluded.at, persistenceenabled = excluded.persistenceenabled, appversion = excluded.appversion
+WHERE (COALESCE(excluded.at, '-infinity'), NOT excluded.persistenceenabled, COALESCE(excluded.appversion, '') COLLATE "C")
+    > (COALESCE(t.at, '-infinity'), NOT COALESCE(t.persistenceenabled, true), COALESCE(t.appversion, '') COLLATE "C")"#;
+
+async fn apps(session: &mut Session, fold: &Fold) -> Result<(), Error> {
+    if fold.apps.is_empty() {
+        return Ok(());
+    }
+    let (users, apps): (Vec<&str>, Vec<&str>) =
+        fold.apps.keys().map(|(user, app)| (user.as_str(), app.as_str())).unzip();
+    let field = |of: fn(&AppRow) -> Option<i64>| fold.apps.values().map(of).collect::<Vec<_>>();
+    let at = field(|row| row.at.map(crate::model::Micros::get));
+    let off: Vec<bool> = fold.apps.values().map(|row| row.off).collect();
+    let versions: Vec<Option<&str>> = fold.apps.values().map(|row| row.version.as_deref()).collect();
+    session.execute(PUT_APPS, &[&users, &apps, &at, &off, &versions]).await?;
+    Ok(())
+}
+
+/// Each distinct snapshot once; none of a flow that was deleted for ever.
+const PUT_SNAPSHOTS: &str = "INSERT INTO ft_snapshot (flowinstanceid, stepid, hash, data) \
+    SELECT u.* FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS u(flow, step, hash, data) \
+    WHERE NOT EXISTS (SELECT FROM ft_tombstone d WHERE d.flowinstanceid = u.flow AND d.before IS NULL) \
+    ON CONFLICT DO NOTHING";
+
+pub(super) async fn snapshots<'a>(
+    session: &mut Session,
+    flows: impl Iterator<Item = (&'a FlowId, &'a FlowFold)>,
+) -> Result<(), Error> {
+    let (mut ids, mut steps, mut hashes, mut data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (flow, fold) in flows {
+        for ((step, hash), bytes) in &fold.snapshots {
+            ids.push(flow.as_str());
+            steps.push(step.as_str());
+            hashes.push(hash.as_slice());
+            data.push(&bytes[..]);
+        }
+    }
+    if !ids.is_empty() {
+        session.execute(PUT_SNAPSHOTS, &[&ids, &steps, &hashes, &data]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The weld: random sets of events go through the reference model (Python, the whole set at once), through the Rust
+//! fold, and through Postgres in random batches over lanes that run at the same time. Every column must agree.
+
+mod dump;
+mod generate;
+mod oracle;
+
+use std::{
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use flowtrail::{
+    model::{Offset, Partition},
+    pipeline::{
+        decode::decode,
+        merge::{Fold, Tables},
+    },
+    postgres::{self, Batch, Fault, LastRecord, Progress, Session, Written},
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+
+use self::{generate::Case, oracle::Oracle};
+use crate::servers;
+
+const LANES: usize = 3;
+
+/// How long the random test runs, in seconds; `.ci/long` gives it more.
+fn budget() -> Duration {
+    let seconds = std::env::var("FLOWTRAIL_LAW_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order() {
+    let Some(mut oracle) = Oracle::start() else {
+        eprintln!("SKIPPED: python3 is not installed, so the reference model can't run; install the package python3");
+        return;
+    };
+    let url = servers::database().await;
+    let client = servers::connect(&url).await;
+    let mut sessions = Vec::new();
+    for _ in 0..LANES {
+        sessions.push(servers::session(&url).await);
+    }
+    let first: u64 = std::env::var("FLOWTRAIL_LAW_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
+    let (until, mut seed, mut seen) = (Instant::now() + budget(), first, dump::Seen::default());
+    while Instant::now() < until || seed < first + 20 {
+        let case = Case::generate(seed);
+        let expected = oracle.tables(&case);
+        seen.count(&expected);
+        keep(&case, &expected);
+
+        let tables = fold(&case).settle();
+        dump::assert_same(&dump::of_fold(&tables), &expected, &format!("seed {seed}, Rust fold"), &case.events);
+
+        sessions = deliver(sessions, &case, seed).await;
+        let stored = dump::of_database(&client, &case.prefix()).await;
+        dump::assert_same(&stored, &expected, &format!("seed {seed}, Postgres"), &case.events);
+        seed += 1;
+    }
+    println!("{} sets of events agree; rows by table: {seen}", seed - first);
+    seen.assert_none_is_zero();
+}
+
+/// Adds a set and the model's answer to the corpus, when asked to make it anew.
+fn keep(case: &Case, expected: &serde_json::Value) {
+    let Ok(corpus) = std::env::var("FLOWTRAIL_LAW_CORPUS") else { return };
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(corpus).unwrap();
+    writeln!(file, "{}", serde_json::json!({"events": case.events, "tables": expected})).unwrap();
+}
+
+fn fold(case: &Case) -> Fold {
+    let mut fold = Fold::default();
+    for record in &case.records {
+        fold.add(decode(Some(&record.key), Some(&record.value), 1 << 20).unwrap().event);
+    }
+    fold
+}
+
+/// Delivers every event once or more, shuffled, in small batches, over lanes at the same time.
+async fn deliver(sessions: Vec<Session>, case: &Case, seed: u64) -> Vec<Session> {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x5eed);
+    let mut order: Vec<usize> = (0..case.records.len()).collect();
+    order.extend((0..case.records.len()).filter(|_| random.random_bool(0.3)).collect::<Vec<_>>());
+    order.shuffle(&mut random);
+    let mut lanes: Vec<Vec<Fold>> = (0..LANES).map(|_| Vec::new()).collect();
+    while !order.is_empty() {
+        let rest = order.split_off(random.random_range(1..=5).min(order.len()));
+        let mut fold = Fold::default();
+        for index in std::mem::replace(&mut order, rest) {
+            let record = &case.records[index];
+            fold.add(decode(Some(&record.key), Some(&record.value), 1 << 20).unwrap().event);
+        }
+        lanes[random.random_range(0..LANES)].push(fold);
+    }
+    let topic: Arc<str> = case.prefix().into();
+    let work = sessions.into_iter().zip(lanes).enumerate().map(|(lane, (session, folds))| {
+        let partition = Partition { topic: topic.clone(), number: i32::try_from(lane).unwrap() };
+        tokio::spawn(write_all(session, partition, folds))
+    });
+    let mut back = Vec::new();
+    for lane in work.collect::<Vec<_>>() {
+        back.push(lane.await.unwrap());
+    }
+    back
+}
+
+async fn write_all(mut session: Session, partition: Partition, folds: Vec<Fold>) -> Session {
+    for (number, fold) in (0..).zip(folds) {
+        let progress = Progress {
+            partition: partition.clone(),
+            from: (number > 0).then_some(Offset(number)),
+            next: Offset(number + 1),
+            last: LastRecord { offset: Offset(number), time: None, hash: [0; 16] },
+        };
+        let batch = Batch { fold, progress: vec![progress], ..Batch::default() };
+        loop {
+            match postgres::write(&mut session, "law", &batch).await {
+                Ok(Written::Stored(_)) => break,
+                Ok(elsewhere) => panic!("{elsewhere:?}"),
+                Err(error) if Fault::of(&error) == Fault::Retry => {}
+                Err(error) => panic!("{}", postgres::sentence(&error)),
+            }
+        }
+    }
+    session
+}
+
+/// What the model says of a few sets, kept so that the fold is held to it where there is no Python.
+#[test]
+fn the_rust_fold_agrees_with_what_the_model_said() {
+    let corpus = include_str!("../law/corpus.jsonl");
+    let mut cases = 0;
+    for line in corpus.lines() {
+        let kept: serde_json::Value = serde_json::from_str(line).unwrap();
+        let case = Case::of_events(kept["events"].as_array().unwrap());
+        let tables: Tables = fold(&case).settle();
+        dump::assert_same(&dump::of_fold(&tables), &kept["tables"], "Rust fold", &case.events);
+        cases += 1;
+    }
+    assert!(cases >= 50, "{cases} cases");
+}

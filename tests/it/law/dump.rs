@@ -1,0 +1,184 @@
+//! What the tables hold, in one shape: table → key → columns as the database names them.
+
+use std::{collections::BTreeMap, fmt};
+
+use bytes::Bytes;
+use flowtrail::{
+    model::{AppRow, Micros, RunRow, StepRow},
+    pipeline::merge::{Tables, Tombstone},
+};
+use serde_json::{Map, Value, json};
+use tokio_postgres::Client;
+
+const STEP: &str = "'phase', phase, 'taskname', taskname, 'flowname', flowname, 'subflowid', subflowid,
+    'parentstepid', parentstepid, 'misc', convert_from(misc, 'UTF8'), 'starttime', us(starttime),
+    'endtime', us(endtime), 'status', status, 'stepdata', convert_from(stepdata, 'UTF8'), 'rerun', rerun,
+    'input', convert_from(input, 'UTF8'), 'output', convert_from(output, 'UTF8'),
+    'error', convert_from(error, 'UTF8')";
+const RUN: &str = "'phase', phase, 'userid', userid, 'appname', appname, 'appversion', appversion,
+    'flowname', flowname, 'hostid', hostid, 'starttime', us(starttime), 'endtime', us(endtime), 'status', status,
+    'parentflowinstanceid', parentflowinstanceid, 'parentflowname', parentflowname,
+    'rerunofflowinstanceid', rerunofflowinstanceid, 'flowinput', convert_from(flowinput, 'UTF8'),
+    'flowoutput', convert_from(flowoutput, 'UTF8'), 'error', convert_from(error, 'UTF8'), 'traceid', traceid";
+
+/// What Postgres holds of flows whose ids begin with a prefix.
+pub async fn of_database(client: &Client, prefix: &str) -> Value {
+    let micros = "CREATE OR REPLACE FUNCTION pg_temp.us(t timestamp) RETURNS bigint LANGUAGE sql
+        AS $$ SELECT (extract(epoch FROM t) * 1000000)::bigint $$";
+    client.batch_execute(micros).await.unwrap();
+    let tables = [
+        ("steps", "flowinstanceid || '/' || stepid", format!("{STEP}, 'execution', execution")),
+        ("ft_superseded_step", "flowinstanceid || '/' || stepid || '/' || execution", STEP.to_owned()),
+        (
+            "flowstate",
+            "flowinstanceid",
+            format!("{RUN}, 'run', run, 'executiontime', executiontime, 'reruncount', reruncount"),
+        ),
+        ("ft_run", "flowinstanceid || '/' || run", RUN.to_owned()),
+        ("ft_rewind", "flowinstanceid || '/' || COALESCE(n::text, 'all') || '/' || before", String::new()),
+        ("ft_tombstone", "flowinstanceid", "'before', before".to_owned()),
+        (
+            "appstate",
+            "userid || '/' || appname",
+            "'at', us(at), 'persistenceenabled', persistenceenabled, 'appversion', appversion".to_owned(),
+        ),
+    ];
+    let mut dump = Map::new();
+    for (table, key, columns) in tables {
+        let columns = columns.replace("us(", "pg_temp.us(");
+        let id = if table == "appstate" { "appname" } else { "flowinstanceid" };
+        let sql = format!(
+            "SELECT {key}, json_build_object({columns}) FROM {table} WHERE starts_with({id}, $1) AND {id} >= $1"
+        );
+        let rows = client.query(&sql, &[&prefix]).await.unwrap();
+        let count = rows.len();
+        let rows: Map<String, Value> = rows.into_iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(rows.len(), count, "{table} has a key twice");
+        dump.insert(table.to_owned(), Value::Object(rows));
+    }
+    Value::Object(dump)
+}
+
+/// What the Rust fold says.
+pub fn of_fold(tables: &Tables) -> Value {
+    let mut dump: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut put = |table, key: String, row| dump.entry(table).or_default().insert(key, row);
+    for (flow, tables) in &tables.flows {
+        for (step, (execution, row)) in &tables.steps {
+            let mut row = step_row(row);
+            row.insert("execution".into(), json!(execution));
+            put("steps", format!("{flow}/{step}"), Value::Object(row));
+        }
+        for ((step, execution), row) in &tables.superseded {
+            put("ft_superseded_step", format!("{flow}/{step}/{execution}"), Value::Object(step_row(row)));
+        }
+        if let Some(shown) = &tables.shown {
+            let mut row = run_row(&shown.row);
+            row.insert("run".into(), json!(shown.run));
+            row.insert("executiontime".into(), json!(shown.execution_time));
+            row.insert("reruncount".into(), json!(shown.rerun_count));
+            put("flowstate", flow.to_string(), Value::Object(row));
+        }
+        for (run, row) in &tables.runs {
+            put("ft_run", format!("{flow}/{run}"), Value::Object(run_row(row)));
+        }
+        for fact in &tables.facts {
+            let from = fact.from.map_or("all".to_owned(), |from| from.to_string());
+            put("ft_rewind", format!("{flow}/{from}/{}", fact.before), json!({}));
+        }
+        if let Some(tombstone) = tables.tombstone {
+            let before = match tombstone {
+                Tombstone::Before(before) => Some(before),
+                Tombstone::Forever => None,
+            };
+            put("ft_tombstone", flow.to_string(), json!({ "before": before }));
+        }
+    }
+    for ((user, app), AppRow { at, off, version }) in &tables.apps {
+        let row = json!({"at": at.map(Micros::get), "persistenceenabled": !off, "appversion": version});
+        put("appstate", format!("{user}/{app}"), row);
+    }
+    let all = ["steps", "ft_superseded_step", "flowstate", "ft_run", "ft_rewind", "ft_tombstone", "appstate"];
+    let whole = all.map(|table| (table.to_owned(), Value::Object(dump.remove(table).unwrap_or_default())));
+    Value::Object(whole.into_iter().collect())
+}
+
+fn bytes(bytes: Option<&Bytes>) -> Value {
+    json!(bytes.map(|bytes| std::str::from_utf8(bytes).unwrap()))
+}
+
+fn step_row(row: &StepRow) -> Map<String, Value> {
+    let row = json!({
+        "phase": row.phase.number(), "taskname": row.task, "flowname": row.flow_name, "subflowid": row.subflow,
+        "parentstepid": row.parent_step, "misc": bytes(row.misc.as_ref()), "starttime": row.start.map(Micros::get),
+        "endtime": row.end.map(Micros::get), "status": row.status, "stepdata": bytes(row.data.as_ref()),
+        "rerun": row.rerun, "input": bytes(row.input.as_ref()), "output": bytes(row.output.as_ref()),
+        "error": bytes(row.error.as_ref()),
+    });
+    row.as_object().unwrap().clone()
+}
+
+fn run_row(row: &RunRow) -> Map<String, Value> {
+    let row = json!({
+        "phase": row.phase.number(), "userid": row.user, "appname": row.app, "appversion": row.version,
+        "flowname": row.name, "hostid": row.host.as_deref().unwrap_or_default(),
+        "starttime": row.start.map(Micros::get), "endtime": row.end.map(Micros::get), "status": row.status,
+        "parentflowinstanceid": row.parent, "parentflowname": row.parent_name, "rerunofflowinstanceid": row.original,
+        "flowinput": bytes(row.input.as_ref()), "flowoutput": bytes(row.output.as_ref()),
+        "error": bytes(row.error.as_ref()), "traceid": row.trace,
+    });
+    row.as_object().unwrap().clone()
+}
+
+/// Fails with the rows and columns that differ, and with the events, so that the case can be kept.
+pub fn assert_same(got: &Value, wanted: &Value, what: &str, events: &[Value]) {
+    let mut differences = Vec::new();
+    for (table, wanted) in wanted.as_object().unwrap() {
+        let (wanted, got) = (wanted.as_object().unwrap(), got[table].as_object().unwrap());
+        for key in wanted.keys().chain(got.keys().filter(|key| !wanted.contains_key(*key))) {
+            if wanted.get(key) != got.get(key) {
+                differences.push(difference(table, key, got.get(key), wanted.get(key)));
+            }
+        }
+    }
+    if differences.is_empty() {
+        return;
+    }
+    let events: Vec<String> = events.iter().map(Value::to_string).collect();
+    panic!("{what}:\n{}\nof the events\n{}", differences.join("\n"), events.join("\n"));
+}
+
+fn difference(table: &str, key: &str, got: Option<&Value>, wanted: Option<&Value>) -> String {
+    let (Some(got), Some(wanted)) = (got, wanted) else {
+        return format!("  {table} {key}: got {got:?}, wanted {wanted:?}");
+    };
+    let columns = wanted.as_object().unwrap().iter().filter(|(column, value)| got[*column] != **value);
+    let columns = columns.map(|(column, value)| format!("{column}: got {}, wanted {value}", got[column]));
+    format!("  {table} {key}: {}", columns.collect::<Vec<_>>().join("; "))
+}
+
+/// How many rows of each kind the sets made, so that no rule went untried.
+#[derive(Default)]
+pub struct Seen(BTreeMap<String, usize>);
+
+impl Seen {
+    pub fn count(&mut self, tables: &Value) {
+        for (table, rows) in tables.as_object().unwrap() {
+            *self.0.entry(table.clone()).or_default() += rows.as_object().unwrap().len();
+        }
+        let flows = tables["flowstate"].as_object().unwrap().values();
+        let reruns = flows.filter(|row| row["reruncount"] != 0).count();
+        *self.0.entry("flows with re-runs".into()).or_default() += reruns;
+    }
+
+    pub fn assert_none_is_zero(&self) {
+        assert!(self.0.values().all(|count| *count > 0), "a rule was never tried: {self}");
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<String> = self.0.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        f.write_str(&counts.join(", "))
+    }
+}

@@ -1,7 +1,5 @@
 //! `POST /v1/instances/start` and `/end`: a run of a flow was opened, a run was closed.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,24 +10,24 @@ use crate::proto::v1::{FlowEvent, FlowStatus, HistoryEvent, Phase, history_event
 /// What both requests carry. `rerun_count` is always 0 and not looked at.
 #[derive(Deserialize)]
 struct FlowState<'a> {
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    user_id: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    app_name: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    app_version: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    host_id: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    flow_name: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    flow_instance_id: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    flow_stats: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    original_instance_id: Cow<'a, str>,
-    start_time: Option<Cow<'a, str>>,
-    end_time: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    user_id: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    app_name: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    app_version: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    host_id: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    flow_name: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    flow_instance_id: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    flow_stats: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    original_instance_id: String,
+    start_time: Option<String>,
+    end_time: Option<String>,
     #[serde(borrow)]
     flow_inputs: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -59,13 +57,13 @@ fn flow_event(body: &Bytes, what: &'static str, phase: Phase) -> Result<HistoryE
         run: time::number(started_at),
         status: status.into(),
         status_word,
-        user_id: state.user_id.into_owned(),
-        app_name: state.app_name.into_owned(),
-        app_version: state.app_version.into_owned(),
-        flow_name: state.flow_name.into_owned(),
-        host_id: state.host_id.into_owned(),
+        user_id: state.user_id,
+        app_name: state.app_name,
+        app_version: state.app_version,
+        flow_name: state.flow_name,
+        host_id: state.host_id,
         started_at: started_at.map(time::to_proto),
-        rerun_of_flow_instance_id: state.original_instance_id.into_owned(),
+        rerun_of_flow_instance_id: state.original_instance_id,
         // As the Go service stores it: no inputs are an empty object.
         input: state.flow_inputs.map_or(Bytes::from_static(b"{}"), json::compact),
         ..FlowEvent::default()

@@ -4,7 +4,6 @@
 //! writes them; the recorded `Content-Length` agrees then.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap},
     io::{self, BufRead},
 };
@@ -43,10 +42,8 @@ pub enum Error {
 
 #[derive(Deserialize)]
 struct Request<'a> {
-    #[serde(borrow)]
-    method: Cow<'a, str>,
-    #[serde(borrow)]
-    path: Cow<'a, str>,
+    method: String,
+    path: String,
     #[serde(default, deserialize_with = "json::null_as_default")]
     headers: BTreeMap<String, String>,
     t: Option<f64>,
@@ -120,7 +117,7 @@ impl Seen {
         let path = request.path.split('?').next().unwrap_or_default();
         let path: Vec<String> = path.trim_matches('/').split('/').map(unescape).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let event = match (request.method.as_ref(), path.as_slice()) {
+        let event = match (request.method.as_str(), path.as_slice()) {
             ("POST", ["v1", "instances", "start"]) => super::start(&request.bytes()),
             ("POST", ["v1", "instances", "end"]) => super::end(&request.bytes()),
             ("POST", ["v1", "instances", "steps"]) => super::step(&request.bytes()),
@@ -136,8 +133,8 @@ impl Seen {
             _ => return Ok(None),
         };
         let event = event.map_err(|source| Error::Request {
-            method: request.method.to_string(),
-            path: request.path.to_string(),
+            method: request.method.clone(),
+            path: request.path.clone(),
             source,
         })?;
         if let Some(Event::Step(step)) = &event.event {

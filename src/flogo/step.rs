@@ -15,11 +15,7 @@
 //!
 //! Skipped tasks are seen in the step's data only.
 
-use std::{
-    borrow::Cow,
-    cmp::Reverse,
-    collections::BTreeMap,
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -36,13 +32,13 @@ use crate::proto::v1::{HistoryEvent, Phase, StepEvent, StepStatus, history_event
 #[serde(rename_all = "camelCase")]
 struct Step<'a> {
     id: Option<i64>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    flow_id: Cow<'a, str>,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    flow_id: String,
     /// By number of the flow; what the change itself says in `subflowId` is 0 in most steps.
     #[serde(borrow, default, deserialize_with = "json::null_as_default")]
     flow_changes: BTreeMap<i64, FlowChange<'a>>,
-    starttime: Option<Cow<'a, str>>,
-    endtime: Option<Cow<'a, str>>,
+    starttime: Option<String>,
+    endtime: Option<String>,
     #[serde(default, deserialize_with = "json::null_as_default")]
     rerun: bool,
 }
@@ -52,10 +48,10 @@ struct Step<'a> {
 struct FlowChange<'a> {
     #[serde(default, deserialize_with = "json::null_as_default")]
     new_flow: bool,
-    #[serde(borrow, rename = "flowURI", default, deserialize_with = "json::null_as_default")]
-    flow_uri: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "json::null_as_default")]
-    task_id: Cow<'a, str>,
+    #[serde(rename = "flowURI", default, deserialize_with = "json::null_as_default")]
+    flow_uri: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    task_id: String,
     #[serde(borrow, default, deserialize_with = "json::null_as_default")]
     attrs: Members<'a>,
     #[serde(borrow, default, deserialize_with = "json::null_as_default")]
@@ -114,7 +110,7 @@ fn describe(step: &mut StepEvent, number: i64, change: &FlowChange<'_>) {
         // A step that only says which task it is about: the start of a flow, or nothing that a status follows from.
         None => {
             step.set_status(if change.new_flow { StepStatus::Started } else { StepStatus::Unknown });
-            (change.task_id.as_ref(), None)
+            (change.task_id.as_str(), None)
         }
     };
     step.task_name = name.to_owned();
@@ -129,7 +125,7 @@ fn task<'m, 'a>(change: &'m FlowChange<'a>) -> Option<(&'m str, &'m TaskChange<'
     let about = |name: &String| *name == change.task_id;
     // A map's keys come in order, and of equal maxima the last is taken, so names are compared in reverse.
     let worst = ended.max_by_key(|(name, task)| (about(name), badness(task.status), Reverse(*name)));
-    let about = || change.tasks.get_key_value(change.task_id.as_ref());
+    let about = || change.tasks.get_key_value(change.task_id.as_str());
     worst.or_else(about).map(|(name, task)| (name.as_str(), task))
 }
 

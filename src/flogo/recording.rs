@@ -89,13 +89,13 @@ impl<R: BufRead> Iterator for Recording<R> {
     type Item = (usize, Result<HistoryEvent, Error>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut line = String::new();
+        let mut line = Vec::new();
         while !self.failed {
             self.line += 1;
             line.clear();
-            match self.source.read_line(&mut line) {
+            match self.source.read_until(b'\n', &mut line) {
                 Ok(0) => return None,
-                Ok(_) if line.trim().is_empty() => {}
+                Ok(_) if line.trim_ascii().is_empty() => {}
                 Ok(_) => {
                     if let Some(event) = self.seen.event(&line).transpose() {
                         return Some((self.line, event));
@@ -112,8 +112,8 @@ impl<R: BufRead> Iterator for Recording<R> {
 }
 
 impl Seen {
-    fn event(&mut self, line: &str) -> Result<Option<HistoryEvent>, Error> {
-        let request: Request<'_> = serde_json::from_str(line).map_err(Error::Line)?;
+    fn event(&mut self, line: &[u8]) -> Result<Option<HistoryEvent>, Error> {
+        let request: Request<'_> = serde_json::from_slice(line).map_err(Error::Line)?;
         let path = request.path.split('?').next().unwrap_or_default();
         let path: Vec<String> = path.trim_matches('/').split('/').map(unescape).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();

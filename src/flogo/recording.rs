@@ -22,8 +22,8 @@ pub enum Error {
     #[error("cannot read on")]
     Read(#[source] io::Error),
     /// The line is not JSON, or lacks what makes a request.
-    #[error("not a recorded request")]
-    Line(#[source] serde_json::Error),
+    #[error("not a recorded request: {}", in_line(.0))]
+    Line(serde_json::Error),
     /// The request says nothing that can be understood.
     #[error("{method} {path}")]
     Request {
@@ -113,7 +113,7 @@ impl<R: BufRead> Iterator for Recording<R> {
 
 impl Seen {
     fn event(&mut self, line: &[u8]) -> Result<Option<HistoryEvent>, Error> {
-        let request: Request<'_> = serde_json::from_slice(line).map_err(Error::Line)?;
+        let request: Request<'_> = serde_json::from_slice(line.trim_ascii_end()).map_err(Error::Line)?;
         let path = request.path.split('?').next().unwrap_or_default();
         let path: Vec<String> = path.trim_matches('/').split('/').map(unescape).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -143,6 +143,14 @@ impl Seen {
         }
         Ok(Some(event))
     }
+}
+
+/// What is wrong with the JSON of one line; its own count of lines would mislead.
+pub(crate) fn in_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place)
+        .map_or_else(|| text.clone(), |what| format!("{what} at column {}", error.column()))
 }
 
 fn time_of(request: &Request<'_>) -> Option<jiff::Timestamp> {

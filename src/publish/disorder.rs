@@ -26,7 +26,11 @@ pub fn shuffle<T>(items: impl Iterator<Item = T>, seed: u64) -> impl Iterator<It
 }
 
 /// As [`shuffle`], holding `window` items only: the next is always one of the `window` oldest that are left.
-pub fn shuffle_window<T>(items: impl Iterator<Item = T>, window: usize, seed: u64) -> impl Iterator<Item = T> {
+pub fn shuffle_window<T>(
+    items: impl Iterator<Item = T>,
+    window: usize,
+    seed: u64,
+) -> impl Iterator<Item = T> {
     let (mut items, mut random) = (items, Rng::seed_from_u64(seed));
     let mut held: Vec<T> = Vec::new();
     std::iter::from_fn(move || {
@@ -41,7 +45,8 @@ mod tests {
 
     #[test]
     fn a_shuffle_keeps_every_item_and_depends_on_the_seed_only() {
-        for mix in [|s| shuffle(0..1000, s).collect(), |s| shuffle_window(0..1000, 16, s).collect::<Vec<_>>()] {
+        for mix in [|s| shuffle(0..1000, s).collect(), |s| shuffle_window(0..1000, 16, s).collect::<Vec<_>>()]
+        {
             assert_ne!(mix(1), mix(2));
             assert_eq!(mix(1), mix(1));
             let mut sorted = mix(1);

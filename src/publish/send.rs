@@ -63,7 +63,8 @@ pub fn send(
         }
         payload.clear();
         record.event.encode(&mut payload).expect("a Vec grows");
-        let outgoing = Outgoing { key: record.key.as_bytes(), payload: &payload, partition: record.partition };
+        let outgoing =
+            Outgoing { key: record.key.as_bytes(), payload: &payload, partition: record.partition };
         producer.send(&options.topic, outgoing)?;
         queued += 1;
         progress(queued);
@@ -82,7 +83,8 @@ pub fn send(
 fn wait_for_turn(start: std::time::Instant, queued: u64, options: &Options) -> bool {
     if options.rate > 0 {
         let rate = u64::from(options.rate);
-        let turn = start + Duration::from_secs(queued / rate) + Duration::from_secs(queued % rate) / options.rate;
+        let turn =
+            start + Duration::from_secs(queued / rate) + Duration::from_secs(queued % rate) / options.rate;
         loop {
             let ahead = turn.saturating_duration_since(clock::monotonic());
             if ahead < SHORTEST_NAP || options.stop.is_cancelled() {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The largest encoded event that is read: what a topic takes.
-const MAX_EVENT_BYTES: u64 = crate::kafka::producer::MAX_MESSAGE_BYTES as u64;
+const MAX_EVENT_BYTES: usize = crate::kafka::producer::MAX_MESSAGE_BYTES;
 
 /// How events are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -80,13 +80,15 @@ pub enum Cause {
     #[error("{0}")]
     Frame(&'static str),
     /// Not a `HistoryEvent` in proto3 JSON.
-    #[error("not a HistoryEvent in proto3 JSON")]
-    Json(#[source] serde_json::Error),
+    #[error("not a HistoryEvent in proto3 JSON: {}", recording::in_line(.0))]
+    Json(serde_json::Error),
     /// Not an encoded `HistoryEvent`.
     #[error("not an encoded HistoryEvent")]
     Protobuf(#[source] prost::DecodeError),
     /// A `HistoryEvent` with none of its events set.
-    #[error("a HistoryEvent that says nothing: none of flow, step, rewind, flowDeleted, snapshot, app is set")]
+    #[error(
+        "a HistoryEvent that says nothing: none of flow, step, rewind, flowDeleted, snapshot, app is set"
+    )]
     Empty,
     /// Not a recorded request that can be understood.
     #[error(transparent)]
@@ -133,7 +135,7 @@ impl<R: BufRead> Iterator for JsonLines<R> {
             let event = match self.input.read_until(b'\n', &mut line) {
                 Ok(0) => return None,
                 Ok(_) if line.trim_ascii().is_empty() => continue,
-                Ok(_) => serde_json::from_slice(&line).map_err(Cause::Json),
+                Ok(_) => serde_json::from_slice(line.trim_ascii_end()).map_err(Cause::Json),
                 Err(error) => {
                     self.ended = true;
                     Err(Cause::Read(error))
@@ -176,12 +178,12 @@ impl<R: BufRead> Iterator for Delimited<R> {
 impl<R: BufRead> Delimited<R> {
     fn frame(&mut self) -> Result<Option<Vec<u8>>, Cause> {
         let Some(length) = self.length()? else { return Ok(None) };
-        if length > MAX_EVENT_BYTES {
+        if usize::try_from(length).is_ok_and(|length| length > MAX_EVENT_BYTES) {
             return Err(Cause::Frame("its length is over 16 MiB: the file is not length-delimited events"));
         }
         let mut frame = Vec::new();
         let read = self.input.by_ref().take(length).read_to_end(&mut frame).map_err(Cause::Read)?;
-        if (read as u64) < length {
+        if u64::try_from(read).is_ok_and(|read| read < length) {
             return Err(Cause::Frame("the file ends inside it"));
         }
         self.byte += length;
@@ -228,9 +230,12 @@ mod tests {
         assert_eq!(got[0], Ok("a".to_owned()));
         assert_eq!(
             got[1],
-            Err("events.x, line 3: not a HistoryEvent in proto3 JSON: EOF while parsing a value at line 2 column 0".to_owned())
+            Err("events.x, line 3: not a HistoryEvent in proto3 JSON: EOF while parsing a value at column 8"
+                .to_owned())
         );
-        assert!(got[2].as_ref().unwrap_err().starts_with("events.x, line 4: a HistoryEvent that says nothing"));
+        assert!(
+            got[2].as_ref().unwrap_err().starts_with("events.x, line 4: a HistoryEvent that says nothing")
+        );
         assert_eq!(got[3], Ok("b".to_owned()));
         assert_eq!(got.len(), 4);
     }
@@ -245,7 +250,12 @@ mod tests {
         let got = said(Format::Protobuf, file.leak());
         assert_eq!(got.len(), 4);
         assert_eq!((&got[0], &got[2]), (&Ok("a".to_owned()), &Ok("a".to_owned())));
-        assert!(got[1].as_ref().unwrap_err().starts_with("events.x, event 2 at byte 6: not an encoded HistoryEvent:"));
+        assert!(
+            got[1]
+                .as_ref()
+                .unwrap_err()
+                .starts_with("events.x, event 2 at byte 6: not an encoded HistoryEvent:")
+        );
         assert_eq!(got[3], Err("events.x, event 4 at byte 15: the file ends inside it".to_owned()));
         let text = said(Format::Protobuf, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
         assert!(text[0].as_ref().unwrap_err().contains("no varint"));

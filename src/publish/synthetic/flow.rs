@@ -11,7 +11,8 @@ use crate::proto::v1::{
     FlowEvent, FlowStatus, HistoryEvent, Phase, Rewind, StepEvent, StepStatus, history_event::Event,
 };
 
-const APPS: [(&str, &str); 4] = [("billing", "2.1.0"), ("fulfilment", "1.8.3"), ("onboarding", "3.0.1"), ("orders", "1.4.2")];
+const APPS: [(&str, &str); 4] =
+    [("billing", "2.1.0"), ("fulfilment", "1.8.3"), ("onboarding", "3.0.1"), ("orders", "1.4.2")];
 const FLOWS: [&str; 5] = ["approve", "create", "notify", "reconcile", "update"];
 const USERS: [&str; 3] = ["ana", "flogo", "jo"];
 const HOSTS: [&str; 4] = ["host-a", "host-b", "host-c", "host-d"];

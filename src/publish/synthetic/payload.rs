@@ -4,9 +4,30 @@ use bytes::Bytes;
 use rand::{RngExt as _, seq::IndexedRandom as _};
 
 const WORDS: [&str; 24] = [
-    "account", "address", "amount", "approved", "batch", "carrier", "channel", "currency", "customer", "delivery",
-    "discount", "invoice", "item", "order", "partner", "payment", "pending", "quantity", "reference", "region",
-    "shipment", "tax", "total", "warehouse",
+    "account",
+    "address",
+    "amount",
+    "approved",
+    "batch",
+    "carrier",
+    "channel",
+    "currency",
+    "customer",
+    "delivery",
+    "discount",
+    "invoice",
+    "item",
+    "order",
+    "partner",
+    "payment",
+    "pending",
+    "quantity",
+    "reference",
+    "region",
+    "shipment",
+    "tax",
+    "total",
+    "warehouse",
 ];
 
 /// How much text is made once; each payload is a stretch of it.

@@ -17,7 +17,9 @@ fn flows(events: &[Event]) -> impl Iterator<Item = &FlowEvent> {
 
 #[test]
 fn the_same_seed_gives_the_same_events_and_another_seed_other_ids() {
-    let of = |seed| Synthetic::new(SyntheticOptions { seed, ..Default::default() }).take(5_000).collect::<Vec<_>>();
+    let of = |seed| {
+        Synthetic::new(SyntheticOptions { seed, ..Default::default() }).take(5_000).collect::<Vec<_>>()
+    };
     assert_eq!(of(7), of(7));
     let ids = |seed| of(seed).into_iter().map(|record| record.key).collect::<BTreeSet<_>>();
     assert!(ids(7).is_disjoint(&ids(8)));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,6 @@ use crate::{
     config::Config,
     kafka::{
         admin::Admin,
-        client::Error as KafkaError,
         producer::{Partitioner, Producer},
     },
     publish::{self, Options, Sent, source::Format},
@@ -42,10 +41,10 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Put events on a topic: from a file, from standard input, or made up
 #[derive(Debug, ClapArgs)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("what").required(true).args(["from", "synthetic"])))]
 pub(crate) struct Args {
     /// Read events of this format from FILE
-    #[arg(long, value_name = "FORMAT", requires = "file", required_unless_present = "synthetic")]
+    #[arg(long, value_name = "FORMAT", requires = "file")]
     from: Option<Format>,
 
     /// The file to read; - is standard input
@@ -57,8 +56,16 @@ pub(crate) struct Args {
     skip_bad: bool,
 
     /// Make up N events instead
-    #[arg(long, value_name = "N", conflicts_with = "from")]
+    #[arg(long, value_name = "N")]
     synthetic: Option<usize>,
+
+    /// Print the events as JSON lines and send nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print a summary on standard output in this format; a table is a sentence on standard error
+    #[arg(long, value_enum, default_value = "table")]
+    format: Output,
 
     #[command(flatten, next_help_heading = "Synthetic events")]
     traffic: Traffic,
@@ -68,14 +75,6 @@ pub(crate) struct Args {
 
     #[command(flatten, next_help_heading = "Kafka")]
     target: Target,
-
-    /// Print the events as JSON lines and send nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Print a summary on standard output in this format; a table is a sentence on standard error
-    #[arg(long, value_enum, default_value = "table")]
-    format: Output,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -134,7 +133,7 @@ struct Target {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
 
-    /// How a record's key chooses its partition: murmur2 as Java's clients do, crc32 as librdkafka does, or random
+    /// How a record's key chooses its partition
     #[arg(long, value_name = "NAME", default_value = "murmur2")]
     partitioner: Partitioner,
 
@@ -167,9 +166,10 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let configured = || config.kafka.topics.iter().find(|name| !name.starts_with('^')).cloned();
     let topic =
         args.target.topic.clone().or_else(configured).context("no topic to publish to: give --topic")?;
-    let partitions = partitions(&args.target, &topic, config).await?;
     let timeout = Duration::from_secs(args.target.timeout);
+    // Made first, as it takes half a second to be given its id by the brokers.
     let producer = Producer::new(&config.kafka, args.target.partitioner, timeout)?;
+    let partitions = partitions(&args.target, &topic, config).await?;
     let stop = CancellationToken::new();
     let options =
         Options { topic: topic.clone(), rate: args.order.rate, timeout: timeout * 2, stop: stop.clone() };
@@ -206,8 +206,9 @@ async fn partitions(target: &Target, topic: &str, config: &Config) -> anyhow::Re
     let timeout = METADATA_TIMEOUT.min(Duration::from_secs(target.timeout));
     let Some(wanted) = target.partitions else {
         let found = admin.topic(topic, timeout).await?;
-        let found = found.ok_or_else(|| KafkaError::NoTopic { topic: topic.to_owned() });
-        return Ok(found.context("nothing was published; --partitions N would create the topic")?.partitions);
+        let found =
+            found.with_context(|| format!("topic {topic} does not exist; --partitions N creates it"))?;
+        return Ok(found.partitions);
     };
     let found = admin.ensure_topic(topic, wanted, &[], timeout).await?;
     if found.created {

@@ -18,6 +18,9 @@ use crate::{clock, config};
 /// How often a topic that was just created is looked for.
 const CREATED_TOPIC_POLL: Duration = Duration::from_millis(50);
 
+/// How long a client that got no answer is asked why: a poll of no length would see one event only.
+const ERRORS_POLL: Duration = Duration::from_millis(50);
+
 /// A topic as the brokers describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Topic {
@@ -59,8 +62,9 @@ impl Admin {
         let answer = spawn_blocking(move || {
             // Asking for one topic by name would let the broker create it, so all are asked for.
             let metadata = asking.client().fetch_metadata(None, timeout).map_err(|error| {
-                asking.poll(Duration::ZERO);
-                Error::asking("ask Kafka for its topics", error, &context)
+                // Its errors wait to be read.
+                asking.poll(ERRORS_POLL);
+                Error::asking("ask Kafka for its topics", &error, &context)
             })?;
             let topic =
                 metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
@@ -90,11 +94,11 @@ impl Admin {
         topic.config.extend_from_slice(configs);
         let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
         let results = self.changing.create_topics([&topic], &options).await;
-        let results = results.map_err(|error| Error::asking("create a topic", error, &self.context))?;
+        let results = results.map_err(|error| Error::asking("create a topic", &error, &self.context))?;
         for (topic, reason) in results.into_iter().filter_map(Result::err) {
             // Someone else was faster.
             if reason != RDKafkaErrorCode::TopicAlreadyExists {
-                return Err(Error::Create { topic, reason });
+                return Err(Error::Create { topic, reason: client::words(reason) });
             }
         }
         self.wait_for(name, timeout).await
@@ -107,7 +111,7 @@ impl Admin {
                 return Ok(Topic { created: true, ..topic });
             }
             if clock::monotonic() >= deadline {
-                return Err(self.context.unreachable(&"a topic that was created does not show"));
+                return Err(self.context.unreachable("a topic that was created does not show"));
             }
             time::sleep(CREATED_TOPIC_POLL).await;
         }

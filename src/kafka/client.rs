@@ -39,28 +39,21 @@ pub enum Error {
     /// No client could be made of settings that are right one by one.
     #[error("Kafka settings do not fit together: {0}")]
     Settings(String),
-    /// The topic is not there, and nobody asked for it to be made.
-    #[error("topic {topic} does not exist")]
-    NoTopic {
-        /// Its name.
-        topic: String,
-    },
     /// The broker refused to make the topic.
     #[error("cannot create topic {topic}: {reason}")]
     Create {
         /// Its name.
         topic: String,
         /// What the broker said.
-        reason: RDKafkaErrorCode,
+        reason: String,
     },
     /// Anything else, named by what was being done.
-    #[error("cannot {doing}")]
+    #[error("cannot {doing}: {reason}")]
     Other {
         /// What was being done.
         doing: &'static str,
-        /// What librdkafka said.
-        #[source]
-        source: KafkaError,
+        /// What librdkafka or the broker said.
+        reason: String,
     },
 }
 
@@ -70,13 +63,13 @@ impl Error {
         match error {
             KafkaError::ClientConfig(_, reason, key, _) => Self::Setting { key, reason },
             KafkaError::ClientCreation(reason) => Self::Settings(reason),
-            source => Self::Other { doing: "make a Kafka client", source },
+            other => Self::other("make a Kafka client", &other),
         }
     }
 
     /// An error of a request; what means that no broker answers is told apart.
-    pub(crate) fn asking(doing: &'static str, source: KafkaError, context: &Context) -> Self {
-        match source.rdkafka_error_code() {
+    pub(crate) fn asking(doing: &'static str, error: &KafkaError, context: &Context) -> Self {
+        match error.rdkafka_error_code() {
             Some(
                 code @ (RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::OperationTimedOut
@@ -84,9 +77,13 @@ impl Error {
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::MessageTimedOut),
-            ) => context.unreachable(&code),
-            _ => Self::Other { doing, source },
+            ) => context.unreachable(&words(code)),
+            _ => Self::other(doing, error),
         }
+    }
+
+    pub(crate) fn other(doing: &'static str, error: &KafkaError) -> Self {
+        Self::Other { doing, reason: error.rdkafka_error_code().map_or_else(|| error.to_string(), words) }
     }
 }
 
@@ -124,9 +121,9 @@ impl Context {
     }
 
     /// The brokers cannot be reached: because of the last error, or else of `fallback`.
-    pub fn unreachable(&self, fallback: &dyn fmt::Display) -> Error {
+    pub fn unreachable(&self, fallback: &str) -> Error {
         let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = last.clone().unwrap_or_else(|| fallback.to_string());
+        let reason = last.clone().unwrap_or_else(|| fallback.to_owned());
         Error::Unreachable { servers: self.servers.to_string(), reason }
     }
 
@@ -184,6 +181,13 @@ fn plain(reason: &str) -> String {
     }
 }
 
+/// What an error code means, without its name: `Timed out in queue`.
+pub(crate) fn words(code: RDKafkaErrorCode) -> String {
+    let text = code.to_string();
+    let inner = text.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(&text);
+    plain(inner.trim_start_matches("Local: ").trim_start_matches("Broker: "))
+}
+
 /// Reasons and how often each was met.
 pub(crate) type Reasons = BTreeMap<String, u64>;
 
@@ -198,6 +202,12 @@ mod tests {
         let name = "nowhere:9092/bootstrap: Failed to resolve 'nowhere:9092': Name or service not known (after 3ms in state CONNECT)";
         assert_eq!(plain(name), "failed to resolve 'nowhere:9092': Name or service not known");
         assert_eq!(plain("SASL authentication error"), "SASL authentication error");
+    }
+
+    #[test]
+    fn an_error_code_is_said_in_words() {
+        assert_eq!(words(RDKafkaErrorCode::MessageTimedOut), "message timed out");
+        assert_eq!(words(RDKafkaErrorCode::InvalidTopic), "invalid topic");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    str::FromStr,
     sync::{
         Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -28,14 +27,14 @@ pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 const FULL_QUEUE_WAIT: Duration = Duration::from_millis(100);
 
 /// Which partition a record without one goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Partitioner {
-    /// By murmur2 of the key, as Java's clients do.
+    /// By murmur2 of the key, as Java's clients do
     #[default]
     Murmur2,
-    /// By CRC32 of the key, as librdkafka does unless it is told otherwise.
+    /// By CRC32 of the key, as librdkafka does unless it is told otherwise
     Crc32,
-    /// Any partition, whatever the key: one flow is spread over several.
+    /// Any partition, whatever the key: one flow is spread over several
     Random,
 }
 
@@ -46,19 +45,6 @@ impl Partitioner {
             Self::Murmur2 => "murmur2_random",
             Self::Crc32 => "consistent_random",
             Self::Random => "random",
-        }
-    }
-}
-
-impl FromStr for Partitioner {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "murmur2" => Ok(Self::Murmur2),
-            "crc32" => Ok(Self::Crc32),
-            "random" => Ok(Self::Random),
-            _ => Err("one of murmur2, crc32, random".to_owned()),
         }
     }
 }
@@ -139,7 +125,7 @@ impl Producer {
         loop {
             let Err((error, returned)) = self.inner.send(message) else { return Ok(()) };
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(Error::Other { doing: "queue a record", source: error });
+                return Err(Error::other("queue a record", &error));
             }
             message = returned;
             self.tally().wait_for_room();
@@ -153,7 +139,7 @@ impl Producer {
             let left = deadline.saturating_duration_since(clock::monotonic());
             match self.inner.flush(left) {
                 Ok(()) => {}
-                Err(error) if left.is_zero() => return Err(self.asking("deliver what is queued", error)),
+                Err(error) if left.is_zero() => return Err(self.asking("deliver what is queued", &error)),
                 Err(_) => {}
             }
         }
@@ -174,7 +160,7 @@ impl Producer {
         self.tally().context.last_error()
     }
 
-    fn asking(&self, doing: &'static str, error: KafkaError) -> Error {
+    fn asking(&self, doing: &'static str, error: &KafkaError) -> Error {
         Error::asking(doing, error, &self.tally().context)
     }
 
@@ -226,8 +212,7 @@ impl ProducerContext for Tally {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
             }
             Err((error, message)) => {
-                let reason =
-                    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+                let reason = error.rdkafka_error_code().map_or_else(|| error.to_string(), client::words);
                 tracing::debug!(topic = message.topic(), partition = message.partition(), %reason, "not delivered");
                 let mut reasons = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
                 *reasons.entry(reason).or_default() += 1;

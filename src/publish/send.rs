@@ -1,0 +1,97 @@
+//! The way of records onto a topic: at a rate, until the source ends or someone says stop.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+
+use super::Record;
+use crate::{
+    clock,
+    kafka::{
+        client::Error,
+        producer::{Deliveries, Outgoing, Producer},
+    },
+};
+
+/// How long a wait for the next record's turn lasts at most before the stop sign is looked at.
+const LONGEST_NAP: Duration = Duration::from_millis(50);
+
+/// A record is not waited for if its turn is nearer than this: sleeping is not that exact.
+const SHORTEST_NAP: Duration = Duration::from_millis(1);
+
+/// How records are sent.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The topic.
+    pub topic: String,
+    /// Records a second; 0 is as fast as possible.
+    pub rate: u32,
+    /// How long the last records may take to be acknowledged.
+    pub timeout: Duration,
+    /// Ends it before the source does; what is queued is delivered still.
+    pub stop: CancellationToken,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Sent {
+    /// Records given to the producer.
+    pub queued: u64,
+    /// What became of them.
+    pub deliveries: Deliveries,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Sends records and waits until each is delivered or given up. `progress` is called after each with their number.
+///
+/// It blocks: call it from a thread of its own (`tokio::task::spawn_blocking`).
+pub fn send(
+    producer: &Producer,
+    records: impl Iterator<Item = Record>,
+    options: &Options,
+    mut progress: impl FnMut(u64),
+) -> Result<Sent, Error> {
+    let start = clock::monotonic();
+    let before = producer.deliveries();
+    let mut payload = Vec::new();
+    let mut queued = 0_u64;
+    for record in records {
+        if !wait_for_turn(start, queued, options) {
+            break;
+        }
+        payload.clear();
+        record.event.encode(&mut payload).expect("a Vec grows");
+        let outgoing =
+            Outgoing { key: record.key.as_bytes(), payload: &payload, partition: record.partition };
+        producer.send(&options.topic, outgoing)?;
+        queued += 1;
+        progress(queued);
+    }
+    producer.flush(options.timeout)?;
+    let mut deliveries = producer.deliveries();
+    deliveries.delivered -= before.delivered;
+    for (reason, count) in &mut deliveries.failed {
+        *count -= before.failed.get(reason).copied().unwrap_or(0);
+    }
+    deliveries.failed.retain(|_, count| *count > 0);
+    Ok(Sent { queued, deliveries, took: clock::monotonic() - start })
+}
+
+/// Waits until a record may go; false says stop.
+fn wait_for_turn(start: std::time::Instant, queued: u64, options: &Options) -> bool {
+    if options.rate > 0 {
+        let rate = u64::from(options.rate);
+        let turn =
+            start + Duration::from_secs(queued / rate) + Duration::from_secs(queued % rate) / options.rate;
+        loop {
+            let ahead = turn.saturating_duration_since(clock::monotonic());
+            if ahead < SHORTEST_NAP || options.stop.is_cancelled() {
+                break;
+            }
+            std::thread::sleep(ahead.min(LONGEST_NAP));
+        }
+    }
+    !options.stop.is_cancelled()
+}

@@ -1,1 +1,4 @@
 //! Postgres.
+
+pub mod connect;
+pub mod read;

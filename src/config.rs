@@ -1,13 +1,32 @@
 //! Configuration: one struct per section; flags over environment over file over defaults.
+//!
+//! [`load`] gathers all four, refuses what it does not know, checks every value, and lists every problem at once.
+//! [`Loaded`] remembers where each value came from, which is what `flowtrail config print` shows.
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
-use serde::Deserialize;
+use secrecy::{ExposeSecret as _, SecretString};
+
+mod connection;
+mod environment;
+mod error;
+mod file;
+mod load;
+mod print;
+mod redact;
+mod settings;
+
+pub use self::{
+    connection::{Connection, Verify},
+    environment::{Environment, READ_ELSEWHERE},
+    error::{ConfigError, Origin, Problem},
+    load::{Flag, Flags, Loaded, load},
+    print::{Printed, printed, to_toml},
+    redact::{is_secret, redact_url},
+};
 
 /// Everything that can be configured.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// How to reach Kafka.
     pub kafka: Kafka,
@@ -22,8 +41,7 @@ pub struct Config {
 }
 
 /// `[kafka]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Kafka {
     /// Brokers to begin with, `host:port,…`.
     pub bootstrap_servers: String,
@@ -36,16 +54,14 @@ pub struct Kafka {
 }
 
 /// `[postgres]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
 pub struct Postgres {
-    /// `postgres://user:password@host:port/dbname?…`
+    /// `postgres://user:password@host:port/dbname?…`, or libpq's `host=… user=…`.
     pub url: Option<SecretString>,
 }
 
 /// `[collector]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Collector {
     /// Lanes, each with a database session of its own. A partition belongs to one lane.
     pub lanes: usize,
@@ -63,27 +79,26 @@ pub struct Collector {
     pub group_offset_interval_ms: u64,
     /// How long a shutdown may take to finish what is under way, in milliseconds.
     pub shutdown_timeout_ms: u64,
+    /// How long records may wait without any progress before `/livez` fails, in milliseconds.
+    pub stall_after_ms: u64,
 }
 
 /// `[http]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Http {
     /// Address to bind, `host:port`; port 0 takes a free one.
     pub listen: String,
 }
 
 /// `[schema]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Schema {
     /// What a server does at start about tables that are not as wanted.
     pub mode: SchemaMode,
 }
 
 /// What a server does at start about tables that are not as wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaMode {
     /// Refuse to start, saying what was found and what is wanted.
     Validate,
@@ -91,6 +106,43 @@ pub enum SchemaMode {
     Update,
     /// Look at nothing.
     None,
+}
+
+impl Postgres {
+    /// What the driver needs to connect, with a connect timeout of 10 s where the address names none.
+    ///
+    /// Which certificates to trust is not in there: [`Postgres::target`] has both.
+    pub fn connection(&self) -> Result<tokio_postgres::Config, ConfigError> {
+        self.target().map(|target| target.driver)
+    }
+
+    /// What the driver needs to connect, and how far to trust the server's certificate.
+    pub fn target(&self) -> Result<Connection, ConfigError> {
+        let url = self.url.as_ref().ok_or_else(|| {
+            ConfigError::of(
+                "postgres.url",
+                "no database is named: set DATABASE_URL, PGHOST, or url under [postgres]",
+            )
+        })?;
+        Connection::parse(url.expose_secret()).map_err(|message| ConfigError::of("postgres.url", message))
+    }
+}
+
+impl SchemaMode {
+    const ALL: [Self; 3] = [Self::Validate, Self::Update, Self::None];
+
+    /// The word for it in a configuration file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Update => "update",
+            Self::None => "none",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
+    }
 }
 
 impl Default for Kafka {
@@ -115,6 +167,7 @@ impl Default for Collector {
             max_payload_bytes: 4 << 20,
             group_offset_interval_ms: 1_000,
             shutdown_timeout_ms: 10_000,
+            stall_after_ms: 120_000,
         }
     }
 }

@@ -1,1 +1,315 @@
-//! Prometheus metrics: every name, unit and help text of the program.
+//! Prometheus metrics: every name, unit and help text of the program, and how each is recorded.
+//!
+//! Names carry their unit. No label ever holds a flow id. Lag is kept in a [`LagTable`] of our own, since a series of
+//! the recorder can't be taken back, and that of a partition that went to another member has to vanish.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+mod lag;
+mod process;
+
+pub use self::lag::{LagSample, LagTable};
+
+/// How often histograms are folded into their buckets, so that they don't grow where nobody scrapes.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Only grows; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations up to each of these bounds.
+    Histogram(&'static [f64]),
+}
+
+/// One metric: its name on the wire, its unit, its labels, and what it says.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Name on the wire.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it says, in one sentence.
+    pub help: &'static str,
+}
+
+/// From 1 ms to a minute.
+const SECONDS: Kind = Kind::Histogram(&[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+]);
+const ROWS: Kind =
+    Kind::Histogram(&[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 100_000.0]);
+/// From 1 KiB to 256 MiB, each four times the last.
+const BYTES: Kind = Kind::Histogram(&[
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+]);
+
+macro_rules! metrics {
+    ($($ident:ident = $name:literal, $kind:expr, $unit:ident, [$($label:literal),*], $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $ident: Metric =
+                Metric { name: $name, kind: $kind, unit: Unit::$unit, labels: &[$($label),*], help: $help };
+        )*
+        /// Every metric of the program.
+        pub const ALL: &[Metric] = &[$($ident),*];
+    };
+}
+
+metrics! {
+    EVENTS_CONSUMED = "flowtrail_events_consumed_total", Kind::Counter, Count, [],
+        "Records taken from Kafka, those that were read again included.";
+    ROWS_WRITTEN = "flowtrail_rows_total", Kind::Counter, Count, ["table", "op"],
+        "Rows of a batch by table and by what became of them: insert, update or unchanged.";
+    EVENTS_MERGED = "flowtrail_events_merged_total", Kind::Counter, Count, [],
+        "Events that met another of the same row within their batch and cost no row of their own.";
+    DEAD_LETTERS = "flowtrail_dead_letters_total", Kind::Counter, Count, ["reason"],
+        "Messages put into ft_dead_letter, by reason.";
+    EVENTS_SANITIZED = "flowtrail_events_sanitized_total", Kind::Counter, Count, ["reason"],
+        "Oddities of events that were put right before they were stored, by reason.";
+    BATCH_ROWS = "flowtrail_batch_rows", ROWS, Count, [],
+        "Rows of a batch when it was written.";
+    BATCH_BYTES = "flowtrail_batch_bytes", BYTES, Bytes, [],
+        "Bytes of the records of a batch.";
+    STAGE_DURATION = "flowtrail_stage_duration_seconds", SECONDS, Seconds, ["stage"],
+        "How long a stage of the pipeline took for one batch.";
+    LAG_RECORDS = "flowtrail_kafka_lag_records", Kind::Gauge, Count, ["topic", "partition"],
+        "Records of a partition that are not yet stored; absent where this member does not own the partition.";
+    LAG_SECONDS = "flowtrail_kafka_lag_seconds", Kind::Gauge, Seconds, ["topic", "partition"],
+        "Age of the oldest record of a partition that is not yet stored, 0 where there is none; absent where unknown.";
+    VISIBLE_LATENCY = "flowtrail_event_visible_latency_seconds", SECONDS, Seconds, [],
+        "From the timestamp of a record in Kafka until its rows were committed in Postgres.";
+    REBALANCES = "flowtrail_rebalances_total", Kind::Counter, Count, ["event"],
+        "Changes of this member's partitions, by what happened: assign, revoke or lost.";
+    POSTGRES_ERRORS = "flowtrail_postgres_errors_total", Kind::Counter, Count, ["class"],
+        "Errors of Postgres, by what follows from them: retry, reject or halt.";
+    GAPS = "flowtrail_gaps_total", Kind::Counter, Count, ["cause"],
+        "Stretches of a partition that could not be read any more, by cause.";
+    PAUSES = "flowtrail_pauses_total", Kind::Counter, Count, [],
+        "Times that partitions were paused because their lane had no room.";
+    BUILD_INFO = "flowtrail_build_info", Kind::Gauge, Count, ["version"],
+        "Always 1; the label says which build this is.";
+    PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, Seconds, [],
+        "Processor time that this process has used, in user and system mode.";
+    PROCESS_MEMORY = "process_resident_memory_bytes", Kind::Gauge, Bytes, [],
+        "Memory of this process that is resident.";
+}
+
+/// Why the metrics could not be set up.
+#[derive(Debug, Error)]
+pub enum MetricsError {
+    /// Something else in this process takes the metrics already.
+    #[error("metrics are set up already")]
+    AlreadySetUp,
+    /// The exporter refused the buckets.
+    #[error("the buckets of a histogram are not accepted")]
+    Buckets(#[from] BuildError),
+}
+
+/// All metrics as text for Prometheus. Cheap to clone; every clone shows the same.
+#[derive(Clone)]
+pub struct Exposition {
+    handle: PrometheusHandle,
+    lag: Arc<LagTable>,
+}
+
+impl std::fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exposition").field("lag", &self.lag).finish_non_exhaustive()
+    }
+}
+
+impl Exposition {
+    fn of(recorder: &PrometheusRecorder) -> Self {
+        Self { handle: recorder.handle(), lag: Arc::default() }
+    }
+
+    /// Lag by partition: kept up by whoever owns the partitions.
+    pub fn lag(&self) -> &Arc<LagTable> {
+        &self.lag
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = self.handle.render();
+        self.lag.render(&mut text);
+        process::render(&mut text);
+        text
+    }
+
+    /// Keeps the memory of histograms bounded until `stop`; without it they grow wherever nobody scrapes.
+    pub async fn upkeep(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            self.handle.run_upkeep();
+        }
+    }
+}
+
+/// Takes all metrics of this process from now on. Works once.
+pub fn install() -> Result<Exposition, MetricsError> {
+    let recorder = recorder()?;
+    let exposition = Exposition::of(&recorder);
+    metrics::set_global_recorder(recorder).map_err(|_| MetricsError::AlreadySetUp)?;
+    describe_all();
+    Ok(exposition)
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let mut builder = PrometheusBuilder::new();
+    for metric in ALL {
+        if let Kind::Histogram(bounds) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)?;
+        }
+    }
+    Ok(builder.build_recorder())
+}
+
+/// Help and unit of every metric of the recorder, and a first zero of those without labels.
+fn describe_all() {
+    for metric in ALL.iter().filter(|metric| !written_by_us(metric)) {
+        match metric.kind {
+            Kind::Counter => {
+                describe_counter!(metric.name, metric.unit, metric.help);
+                if metric.labels.is_empty() {
+                    counter!(metric.name).absolute(0);
+                }
+            }
+            Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram(_) => describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+    gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Metrics that the recorder never sees: their text is written here.
+fn written_by_us(metric: &Metric) -> bool {
+    [LAG_RECORDS, LAG_SECONDS, PROCESS_CPU, PROCESS_MEMORY].iter().any(|ours| ours.name == metric.name)
+}
+
+/// Writes the lines that say what a metric is.
+fn write_head(text: &mut String, metric: &Metric) {
+    let kind = match metric.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram(_) => "histogram",
+    };
+    text.push_str(&format!(
+        "# HELP {name} {help}\n# TYPE {name} {kind}\n",
+        name = metric.name,
+        help = metric.help
+    ));
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOp {
+    /// There was none of its key.
+    Insert,
+    /// The one of its key changed.
+    Update,
+    /// The one of its key said it all already.
+    Unchanged,
+}
+
+impl RowOp {
+    /// Its label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Records were taken from Kafka.
+pub fn events_consumed(records: u64) {
+    counter!(EVENTS_CONSUMED.name).increment(records);
+}
+
+/// Rows of a batch were dealt with.
+pub fn rows(table: &'static str, op: RowOp, rows: u64) {
+    counter!(ROWS_WRITTEN.name, "table" => table, "op" => op.as_str()).increment(rows);
+}
+
+/// Events cost no row of their own.
+pub fn events_merged(events: u64) {
+    counter!(EVENTS_MERGED.name).increment(events);
+}
+
+/// Messages became dead letters.
+pub fn dead_letters(reason: &'static str, messages: u64) {
+    counter!(DEAD_LETTERS.name, "reason" => reason).increment(messages);
+}
+
+/// Something odd about events was put right.
+pub fn events_sanitized(reason: &'static str, events: u64) {
+    counter!(EVENTS_SANITIZED.name, "reason" => reason).increment(events);
+}
+
+/// A batch was written.
+pub fn batch(rows: usize, bytes: usize) {
+    histogram!(BATCH_ROWS.name).record(count(rows));
+    histogram!(BATCH_BYTES.name).record(count(bytes));
+}
+
+/// A stage is done with one batch.
+pub fn stage(stage: &'static str, took: Duration) {
+    histogram!(STAGE_DURATION.name, "stage" => stage).record(took);
+}
+
+/// `events` of the same age became visible in Postgres.
+pub fn visible_latency(age: Duration, events: usize) {
+    histogram!(VISIBLE_LATENCY.name).record_many(age.as_secs_f64(), events);
+}
+
+/// This member's partitions changed: `assign`, `revoke` or `lost`.
+pub fn rebalance(event: &'static str) {
+    counter!(REBALANCES.name, "event" => event).increment(1);
+}
+
+/// Postgres reported an error: `retry`, `reject` or `halt`.
+pub fn postgres_error(class: &'static str) {
+    counter!(POSTGRES_ERRORS.name, "class" => class).increment(1);
+}
+
+/// A stretch of a partition can't be read any more.
+pub fn gap(cause: &'static str) {
+    counter!(GAPS.name, "cause" => cause).increment(1);
+}
+
+/// Partitions were paused.
+pub fn pause() {
+    counter!(PAUSES.name).increment(1);
+}
+
+/// Exact up to 2^32, which no batch reaches.
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

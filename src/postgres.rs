@@ -1,4 +1,6 @@
-//! Postgres: batches → rows. All SQL of the tables is here and in [`crate::schema`].
+//! Postgres: connecting, batches → rows, and reading them back. All SQL is here and in [`crate::schema`].
+
+pub mod connect;
 
 mod copy;
 mod dead_letter;
@@ -6,6 +8,7 @@ mod fault;
 mod law;
 mod offset;
 mod plain;
+pub mod read;
 mod session;
 mod special;
 mod stage;

@@ -1,0 +1,270 @@
+//! A connection string: what the driver understands of it, and what flowtrail adds (`sslmode=verify-*`, `sslrootcert`).
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio_postgres::config::Host;
+
+/// How long one attempt to connect may take where the connection string doesn't say.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How far the server's certificate is checked; the names are libpq's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verify {
+    /// `disable`, `prefer`, `require`: whatever the server shows is taken.
+    Nothing,
+    /// `verify-ca`, and `require` with a `sslrootcert`: an authority we trust has signed it, for any host.
+    Authority,
+    /// `verify-full`: an authority we trust has signed it for this host.
+    Host,
+}
+
+/// Where Postgres is, and how far to trust it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// What the driver needs.
+    pub driver: tokio_postgres::Config,
+    /// How far the server's certificate is checked.
+    pub verify: Verify,
+    /// Authorities to trust instead of the machine's own, a PEM file.
+    pub root_cert: Option<PathBuf>,
+}
+
+impl Connection {
+    /// Reads a connection string in either form. The error says what is wrong without quoting the string.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut tls = Tls::default();
+        let plain = if text.contains("://") { tls.take_from_url(text) } else { tls.take_from_words(text)? };
+        let mut driver: tokio_postgres::Config = plain.parse().map_err(|error| unreadable(text, &error))?;
+        if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
+            return Err("the connection string names no host".to_owned());
+        }
+        for host in driver.get_hosts() {
+            // `user:pa@ss@host` is read as the host `ss@host`: say so before the host is shown to anybody.
+            if matches!(host, Host::Tcp(name) if name.contains(['@', ' '])) {
+                return Err("the host is not a host name; an @ in a password is written %40".to_owned());
+            }
+        }
+        if driver.get_connect_timeout().is_none() {
+            driver.connect_timeout(CONNECT_TIMEOUT);
+        }
+        let verify = match tls.mode.as_deref() {
+            Some("verify-full") => Verify::Host,
+            Some("verify-ca") => Verify::Authority,
+            Some("require") if tls.root_cert.is_some() => Verify::Authority,
+            _ => Verify::Nothing,
+        };
+        Ok(Self { driver, verify, root_cert: tls.root_cert })
+    }
+}
+
+/// The parameters that the driver doesn't know.
+#[derive(Debug, Default)]
+struct Tls {
+    mode: Option<String>,
+    root_cert: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Takes one parameter; gives back the value the driver is to see, if any.
+    fn take(&mut self, name: &str, value: String) -> Option<String> {
+        match name {
+            "sslrootcert" => {
+                self.root_cert = (value != "system").then(|| PathBuf::from(value));
+                None
+            }
+            "sslmode" => {
+                let plain =
+                    if value.starts_with("verify-") { known_verification(&value) } else { value.clone() };
+                self.mode = Some(value);
+                Some(plain)
+            }
+            _ => Some(value),
+        }
+    }
+
+    fn take_from_url(&mut self, url: &str) -> String {
+        // A question mark before the last @ belongs to the password.
+        let after_credentials = url.rfind('@').map_or(0, |at| at + 1);
+        let (head, tail) = url.split_at(after_credentials);
+        let Some((address, parameters)) = tail.split_once('?') else { return url.to_owned() };
+        let kept: Vec<String> = parameters
+            .split('&')
+            .filter_map(|parameter| match parameter.split_once('=') {
+                Some((name @ ("sslmode" | "sslrootcert"), value)) => {
+                    self.take(name, percent_decoded(value)).map(|value| format!("{name}={value}"))
+                }
+                _ => Some(parameter.to_owned()),
+            })
+            .collect();
+        let mark = if kept.is_empty() { "" } else { "?" };
+        format!("{head}{address}{mark}{}", kept.join("&"))
+    }
+
+    fn take_from_words(&mut self, text: &str) -> Result<String, String> {
+        let words = words(text).ok_or_else(|| NOT_READABLE.to_owned())?;
+        let kept = words
+            .into_iter()
+            .filter_map(|(name, value)| self.take(&name, value).map(|value| word(&name, &value)))
+            .collect::<Vec<_>>();
+        Ok(kept.join(" "))
+    }
+}
+
+const NOT_READABLE: &str = "not a connection string; want postgres://user:password@host:port/dbname, \
+                            with special characters of the password as %40 and the like";
+
+/// `require` for what the driver can't say itself; anything else it will refuse.
+fn known_verification(mode: &str) -> String {
+    if matches!(mode, "verify-full" | "verify-ca") { "require".to_owned() } else { mode.to_owned() }
+}
+
+/// Says what the driver minds, as far as that can't be a piece of the password.
+fn unreadable(text: &str, error: &tokio_postgres::Error) -> String {
+    let Some(cause) = std::error::Error::source(error).map(ToString::to_string) else {
+        return NOT_READABLE.to_owned();
+    };
+    if cause == "invalid value for option `sslmode`" {
+        return "sslmode is one of disable, prefer, require, verify-ca, verify-full".to_owned();
+    }
+    let beyond_password = text.rsplit_once('@').map_or("", |(_, address)| address);
+    let named = cause.split('`').nth(1).unwrap_or("");
+    if cause.starts_with("invalid value for option") || (!named.is_empty() && beyond_password.contains(named))
+    {
+        return format!("not a connection string: {cause}");
+    }
+    NOT_READABLE.to_owned()
+}
+
+/// Splits `name=value name='quoted value'`; nothing where that is not what the text is.
+pub(super) fn words(text: &str) -> Option<Vec<(String, String)>> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let (name, after) = rest.split_once('=')?;
+        let name = name.trim_end();
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return None;
+        }
+        let (value, after) = value_of(after.trim_start())?;
+        words.push((name.to_owned(), value));
+        rest = after.trim_start();
+    }
+    Some(words)
+}
+
+/// One value, its quotes and backslashes resolved, and what comes after it.
+fn value_of(text: &str) -> Option<(String, &str)> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => value.push(characters.next()?.1),
+            '\'' if quoted => return text.get(at + 1..).map(|rest| (value, rest)),
+            space if !quoted && space.is_whitespace() => return text.get(at..).map(|rest| (value, rest)),
+            other => value.push(other),
+        }
+    }
+    (!quoted).then_some((value, ""))
+}
+
+/// One `name=value`, quoted where it has to be.
+pub(super) fn word(name: &str, value: &str) -> String {
+    if !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || matches!(c, '\'' | '\\')) {
+        return format!("{name}={value}");
+    }
+    format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::config::SslMode;
+
+    use super::*;
+
+    #[test]
+    fn both_forms_are_understood() {
+        for text in [
+            "postgres://ann:a%20b@db:6432/flows?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem",
+            "host=db port=6432 user=ann password='a b' dbname=flows sslmode=verify-full sslrootcert=/etc/ca.pem",
+        ] {
+            let connection = Connection::parse(text).unwrap();
+            let driver = &connection.driver;
+            assert_eq!(driver.get_hosts(), [Host::Tcp("db".to_owned())]);
+            assert_eq!(driver.get_ports(), [6432]);
+            assert_eq!(driver.get_user(), Some("ann"));
+            assert_eq!(driver.get_password(), Some(&b"a b"[..]));
+            assert_eq!(driver.get_dbname(), Some("flows"));
+            assert_eq!(driver.get_ssl_mode(), SslMode::Require);
+            assert_eq!(connection.verify, Verify::Host);
+            assert_eq!(connection.root_cert, Some(PathBuf::from("/etc/ca.pem")));
+            assert_eq!(driver.get_connect_timeout(), Some(&CONNECT_TIMEOUT));
+        }
+    }
+
+    #[test]
+    fn sslmode_means_what_libpq_means() {
+        for (mode, wanted, verify) in [
+            ("disable", SslMode::Disable, Verify::Nothing),
+            ("prefer", SslMode::Prefer, Verify::Nothing),
+            ("require", SslMode::Require, Verify::Nothing),
+            ("verify-ca", SslMode::Require, Verify::Authority),
+            ("verify-full", SslMode::Require, Verify::Host),
+        ] {
+            let connection = Connection::parse(&format!("postgres://db/x?sslmode={mode}")).unwrap();
+            assert_eq!((connection.driver.get_ssl_mode(), connection.verify), (wanted, verify), "{mode}");
+        }
+        let require = Connection::parse("postgres://db/x?sslmode=require&sslrootcert=ca.pem").unwrap();
+        assert_eq!(require.verify, Verify::Authority);
+        assert!(Connection::parse("postgres://db/x?sslmode=verify-most").unwrap_err().contains("verify-ca"));
+    }
+
+    #[test]
+    fn an_error_never_quotes_the_password() {
+        for text in [
+            "postgres://ann:hunter2@ter2@db/flows",
+            "postgres://ann:hunter2@db:port/flows",
+            "postgres://ann:x?hunter2=1@db/flows?bogus=1",
+            "host=db password=a hunter2",
+            "hunter2",
+            "host=db hunter2=x",
+            "postgres://ann:hunter2@",
+        ] {
+            let message = Connection::parse(text).unwrap_err();
+            assert!(!message.contains("hunter2"), "{text}: {message}");
+        }
+        let message = Connection::parse("postgres://ann:x@db/flows?pgbouncer=true").unwrap_err();
+        assert!(message.contains("pgbouncer"), "{message}");
+    }
+
+    #[test]
+    fn words_survive_being_written_and_read() {
+        for value in ["plain", "", "it's", "back\\slash", "two words", "ü=ö"] {
+            let text = format!("{} {}", word("password", value), word("user", "ann"));
+            let read = words(&text).unwrap();
+            assert_eq!(
+                read,
+                [("password".to_owned(), value.to_owned()), ("user".to_owned(), "ann".to_owned())]
+            );
+        }
+    }
+}

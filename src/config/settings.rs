@@ -1,0 +1,315 @@
+//! Every setting once: its name, where it is kept, and what it may be.
+
+use rdkafka::ClientConfig;
+use secrecy::SecretString;
+
+use super::{Config, SchemaMode, connection::Connection, is_secret};
+
+/// librdkafka's own settings lie under this name.
+pub(super) const LIBRDKAFKA: &str = "kafka.librdkafka";
+
+/// A value as it was written, before anything is known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Raw {
+    /// Text; from the environment and from flags everything is text.
+    Text(String),
+    /// A whole number.
+    Whole(i64),
+    /// `true`, `false` and numbers with a fraction, as they are written.
+    Word(String),
+    /// A list of text.
+    List(Vec<String>),
+    /// Something no setting takes.
+    Other(&'static str),
+}
+
+/// What a count may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range {
+    from: u64,
+    to: u64,
+    /// What is counted, in the plural.
+    pub(super) unit: &'static str,
+}
+
+/// Where a setting is kept.
+#[derive(Debug)]
+pub(super) enum Slot<'a> {
+    Size(&'a mut usize, Range),
+    Long(&'a mut u64, Range),
+    Text(&'a mut String, fn(&str) -> Result<(), String>),
+    List(&'a mut Vec<String>, fn(&str) -> Result<(), String>),
+    Url(&'a mut Option<SecretString>),
+    Mode(&'a mut SchemaMode),
+}
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// `section.key`
+    pub(super) key: &'static str,
+    /// Where it is kept, and what it may be.
+    pub(super) slot: fn(&mut Config) -> Slot<'_>,
+}
+
+const fn range(from: u64, to: u64, unit: &'static str) -> Range {
+    Range { from, to, unit }
+}
+
+/// All settings but librdkafka's own, in the order in which they are shown.
+pub(super) const SETTINGS: [Setting; 15] = [
+    Setting {
+        key: "kafka.bootstrap_servers",
+        slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
+    },
+    Setting { key: "kafka.topics", slot: |c| Slot::List(&mut c.kafka.topics, check_topic) },
+    Setting { key: "kafka.group", slot: |c| Slot::Text(&mut c.kafka.group, check_group) },
+    Setting { key: "postgres.url", slot: |c| Slot::Url(&mut c.postgres.url) },
+    Setting { key: "collector.lanes", slot: |c| Slot::Size(&mut c.collector.lanes, range(1, 64, "lanes")) },
+    Setting {
+        key: "collector.batch_rows",
+        slot: |c| Slot::Size(&mut c.collector.batch_rows, range(1, 1_000_000, "rows")),
+    },
+    Setting {
+        key: "collector.batch_bytes",
+        slot: |c| Slot::Size(&mut c.collector.batch_bytes, range(1 << 10, 1 << 30, "bytes")),
+    },
+    Setting {
+        key: "collector.linger_ms",
+        slot: |c| Slot::Long(&mut c.collector.linger_ms, range(0, 10_000, "milliseconds")),
+    },
+    Setting {
+        key: "collector.lane_buffer_bytes",
+        slot: |c| Slot::Size(&mut c.collector.lane_buffer_bytes, range(1 << 10, 1 << 32, "bytes")),
+    },
+    Setting {
+        key: "collector.max_payload_bytes",
+        slot: |c| Slot::Size(&mut c.collector.max_payload_bytes, range(16, 1 << 28, "bytes")),
+    },
+    Setting {
+        key: "collector.group_offset_interval_ms",
+        slot: |c| Slot::Long(&mut c.collector.group_offset_interval_ms, range(100, 60_000, "milliseconds")),
+    },
+    Setting {
+        key: "collector.shutdown_timeout_ms",
+        slot: |c| Slot::Long(&mut c.collector.shutdown_timeout_ms, range(100, 600_000, "milliseconds")),
+    },
+    Setting {
+        key: "collector.stall_after_ms",
+        slot: |c| Slot::Long(&mut c.collector.stall_after_ms, range(1_000, 86_400_000, "milliseconds")),
+    },
+    Setting { key: "http.listen", slot: |c| Slot::Text(&mut c.http.listen, check_listen) },
+    Setting { key: "schema.mode", slot: |c| Slot::Mode(&mut c.schema.mode) },
+];
+
+/// The setting of that name.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The name under which librdkafka knows this key, if it is one of its own.
+pub(super) fn librdkafka_name(key: &str) -> Option<&str> {
+    key.strip_prefix(LIBRDKAFKA)?.strip_prefix('.')
+}
+
+impl Slot<'_> {
+    /// Keeps the value, or says in one sentence what would have been right.
+    pub(super) fn write(self, raw: Raw) -> Result<(), String> {
+        match self {
+            Self::Size(place, range) => {
+                let count = range.count(&raw)?;
+                *place = usize::try_from(count).map_err(|_| range.wanted())?;
+            }
+            Self::Long(place, range) => *place = range.count(&raw)?,
+            Self::Text(place, check) => {
+                let Raw::Text(text) = raw else { return Err("want text".to_owned()) };
+                check(&text)?;
+                *place = text;
+            }
+            Self::List(place, check) => *place = list(raw, check)?,
+            Self::Url(place) => {
+                let Raw::Text(url) = raw else { return Err("want a connection string".to_owned()) };
+                Connection::parse(&url)?;
+                *place = Some(SecretString::from(url));
+            }
+            Self::Mode(place) => {
+                let found = if let Raw::Text(word) = &raw { SchemaMode::parse(word) } else { None };
+                *place = found.ok_or_else(|| {
+                    let words = SchemaMode::ALL.map(SchemaMode::as_str);
+                    format!("want one of {}", words.join(", "))
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Range {
+    fn wanted(self) -> String {
+        format!("want a whole number from {} to {} {}", self.from, self.to, self.unit)
+    }
+
+    fn count(self, raw: &Raw) -> Result<u64, String> {
+        let (count, shown) = match raw {
+            Raw::Whole(count) => (u64::try_from(*count).ok(), count.to_string()),
+            Raw::Text(text) => (text.trim().replace('_', "").parse().ok(), format!("\"{}\"", text.trim())),
+            Raw::Word(word) => (None, word.clone()),
+            Raw::List(_) => (None, "a list".to_owned()),
+            Raw::Other(what) => (None, (*what).to_owned()),
+        };
+        count
+            .filter(|count| (self.from..=self.to).contains(count))
+            .ok_or_else(|| format!("{}, not {shown}", self.wanted()))
+    }
+}
+
+fn list(raw: Raw, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>, String> {
+    let entries = match raw {
+        Raw::List(entries) => entries,
+        // In a regular expression a comma is an ordinary character: there the text is one entry.
+        Raw::Text(text) if text.trim_start().starts_with('^') => vec![text.trim().to_owned()],
+        Raw::Text(text) => {
+            text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+        }
+        _ => return Err("want a list of text".to_owned()),
+    };
+    if entries.is_empty() {
+        return Err("want at least one entry".to_owned());
+    }
+    entries.iter().try_for_each(|entry| check(entry))?;
+    Ok(entries)
+}
+
+/// Keeps one of librdkafka's own settings, if librdkafka knows it and takes the value.
+pub(super) fn write_librdkafka(config: &mut Config, name: &str, raw: Raw) -> Result<(), String> {
+    let value = match raw {
+        Raw::Text(text) | Raw::Word(text) => text,
+        Raw::Whole(number) => number.to_string(),
+        Raw::List(entries) => entries.join(","),
+        Raw::Other(what) => return Err(format!("want text, a number or true/false, not {what}")),
+    };
+    let mut alone = ClientConfig::new();
+    alone.set(name, &value);
+    match alone.create_native_config() {
+        Ok(_) => {}
+        // What librdkafka says of a wrong value quotes it.
+        Err(_) if is_secret(name) => return Err("librdkafka doesn't take this name or its value".to_owned()),
+        Err(rdkafka::error::KafkaError::ClientConfig(_, why, ..)) => return Err(lower_first(&why)),
+        Err(error) => return Err(error.to_string()),
+    }
+    config.kafka.librdkafka.insert(name.to_owned(), SecretString::from(value));
+    Ok(())
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+fn check_brokers(text: &str) -> Result<(), String> {
+    text.split(',').try_for_each(|broker| {
+        let broker = broker.trim();
+        let address = broker.split_once("://").map_or(broker, |(_, address)| address);
+        let (host, port) = match address.rsplit_once(':') {
+            // An IPv6 address without a port ends in its bracket.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (address, None),
+        };
+        let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+        if host.is_empty() || host.contains(char::is_whitespace) || !port_fits {
+            return Err(format!("want host:port,… with ports from 1 to 65535, not \"{broker}\""));
+        }
+        Ok(())
+    })
+}
+
+fn check_topic(name: &str) -> Result<(), String> {
+    if name.starts_with('^') {
+        return Ok(());
+    }
+    let fits = (1..=249).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    if fits {
+        return Ok(());
+    }
+    Err(format!(
+        "\"{name}\" can't be a topic: want 1 to 249 of letters, digits, '.', '_' and '-', or a regular expression \
+         that begins with ^"
+    ))
+}
+
+fn check_group(name: &str) -> Result<(), String> {
+    if (1..=255).contains(&name.len()) && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err("want a group name of 1 to 255 bytes without control characters".to_owned())
+}
+
+fn check_listen(text: &str) -> Result<(), String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if matches!(port, Some(Ok(_))) {
+        return Ok(());
+    }
+    Err(format!("want host:port with a port from 0 to 65535, not \"{text}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(key: &str, raw: Raw) -> Result<Config, String> {
+        let mut config = Config::default();
+        (find(key).unwrap().slot)(&mut config).write(raw).map(|()| config)
+    }
+
+    fn text(value: &str) -> Raw {
+        Raw::Text(value.to_owned())
+    }
+
+    #[test]
+    fn a_count_outside_its_range_is_refused_with_range_and_unit() {
+        let message = write("collector.lanes", Raw::Whole(0)).unwrap_err();
+        assert_eq!(message, "want a whole number from 1 to 64 lanes, not 0");
+        for raw in [Raw::Whole(-1), Raw::Whole(65), text("two"), text(""), Raw::Word("1.5".to_owned())] {
+            assert!(write("collector.lanes", raw.clone()).is_err(), "{raw:?}");
+        }
+        assert_eq!(write("collector.batch_rows", text("20_000")).unwrap().collector.batch_rows, 20_000);
+    }
+
+    #[test]
+    fn topics_are_a_list_or_text_with_commas() {
+        assert_eq!(write("kafka.topics", text("a, b")).unwrap().kafka.topics, ["a", "b"]);
+        assert_eq!(write("kafka.topics", text("^a{1,2}$")).unwrap().kafka.topics, ["^a{1,2}$"]);
+        for bad in ["", "a b", "a/b"] {
+            assert!(write("kafka.topics", text(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_need_a_host_and_a_port_that_exists() {
+        for good in ["a:9092", "a:1,b:2", "SSL://a:9093", "[::1]:9092", "a"] {
+            assert!(write("kafka.bootstrap_servers", text(good)).is_ok(), "{good}");
+        }
+        for bad in ["", "a:", "a:99999", ":9092", "a:1,,b:2", "a:0"] {
+            assert!(write("kafka.bootstrap_servers", text(bad)).is_err(), "{bad}");
+        }
+        assert!(write("http.listen", text("127.0.0.1:0")).is_ok());
+        for bad in ["9464", ":9464", "localhost", "localhost:http"] {
+            assert!(write("http.listen", text(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn librdkafka_is_asked_about_its_own_settings() {
+        let mut config = Config::default();
+        write_librdkafka(&mut config, "socket.timeout.ms", Raw::Whole(5000)).unwrap();
+        assert!(config.kafka.librdkafka.contains_key("socket.timeout.ms"));
+        let message = write_librdkafka(&mut config, "sasl.usernam", text("x")).unwrap_err();
+        assert!(message.contains("sasl.usernam"), "{message}");
+        assert!(write_librdkafka(&mut config, "socket.timeout.ms", text("hunter")).is_err());
+        let message = write_librdkafka(&mut config, "sasl.passwort.token", text("hunter2")).unwrap_err();
+        assert!(!message.contains("hunter2"));
+    }
+}

@@ -1,0 +1,243 @@
+//! Whether this process is ready for work, and whether it is getting any done.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+/// What has to hold before this process is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The tables are as this version wants them.
+    Schema,
+    /// Postgres answers.
+    Database,
+    /// Kafka has taken this process into its group.
+    Group,
+}
+
+impl Condition {
+    const ALL: [Self; 3] = [Self::Schema, Self::Database, Self::Group];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Database => "database",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// `ok` or `fail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All is well.
+    Ok,
+    /// Something is not.
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it is.
+    pub status: Status,
+    /// Why, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// All that was looked at: failed as soon as one of it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How it is on the whole.
+    pub status: Status,
+    /// Piece by piece.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    fn of(checks: Vec<Check>) -> Self {
+        let failed = checks.iter().any(|check| check.status == Status::Fail);
+        Self { status: if failed { Status::Fail } else { Status::Ok }, checks }
+    }
+}
+
+/// What the pipeline knows about itself, read by `/livez` and `/readyz`. Shared in an `Arc`.
+///
+/// Alive is who makes progress or has nothing to do. With records waiting, `stall_after` without any progress is
+/// death, unless Postgres is known to be away: that a restart can't mend, and it would cost the membership.
+#[derive(Debug)]
+pub struct Health {
+    stall_after: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// By [`Condition`]: why it does not hold, or nothing where it does.
+    unmet: [Option<String>; 3],
+    /// Records that wait; nothing where unknown.
+    lag: Option<u64>,
+    /// The last progress, or when records began to wait, whichever is later.
+    last_progress: Instant,
+}
+
+impl Health {
+    /// Nothing is known yet: not ready, and alive until `stall_after` has gone by with records waiting.
+    pub fn new(stall_after: Duration, now: Instant) -> Self {
+        let unmet = Condition::ALL.map(|_| Some("not looked at yet".to_owned()));
+        Self { stall_after, state: Mutex::new(State { unmet, lag: None, last_progress: now }) }
+    }
+
+    /// The condition holds.
+    pub fn met(&self, condition: Condition) {
+        self.put(condition, None);
+    }
+
+    /// The condition does not hold, for this reason. The reason is shown to whoever asks: no secrets.
+    pub fn unmet(&self, condition: Condition, reason: impl Into<String>) {
+        self.put(condition, Some(reason.into()));
+    }
+
+    /// Something was stored.
+    pub fn note_progress(&self, now: Instant) {
+        self.lock().last_progress = now;
+    }
+
+    /// So many records wait; nothing where that is not known.
+    pub fn note_lag(&self, records: Option<u64>, now: Instant) {
+        let mut state = self.lock();
+        // Who was idle for an hour has not been stuck for an hour when the next record comes.
+        if state.lag.unwrap_or(0) == 0 {
+            state.last_progress = state.last_progress.max(now);
+        }
+        state.lag = records;
+    }
+
+    /// Whether this process is ready for work.
+    pub fn readiness(&self) -> Report {
+        let state = self.lock();
+        let checks = Condition::ALL.iter().zip(&state.unmet).map(|(condition, unmet)| Check {
+            name: condition.name(),
+            status: if unmet.is_none() { Status::Ok } else { Status::Fail },
+            reason: unmet.clone(),
+        });
+        Report::of(checks.collect())
+    }
+
+    /// Whether this process is worth keeping.
+    pub fn liveness(&self, now: Instant) -> Report {
+        let state = self.lock();
+        let idle_for = now.saturating_duration_since(state.last_progress);
+        let [_, database, _] = &state.unmet;
+        let (status, reason) = match (state.lag.unwrap_or(0), database) {
+            (0, _) => (Status::Ok, None),
+            (lag, _) if idle_for <= self.stall_after => (Status::Ok, Some(format!("{lag} records wait"))),
+            (lag, Some(why)) => (Status::Ok, Some(format!("{lag} records wait for the database: {why}"))),
+            (lag, None) => {
+                let seconds = idle_for.as_secs();
+                (Status::Fail, Some(format!("{lag} records wait and nothing was stored for {seconds} s")))
+            }
+        };
+        Report::of(vec![Check { name: "progress", status, reason }])
+    }
+
+    fn put(&self, condition: Condition, reason: Option<String>) {
+        let mut state = self.lock();
+        let [schema, database, group] = &mut state.unmet;
+        *match condition {
+            Condition::Schema => schema,
+            Condition::Database => database,
+            Condition::Group => group,
+        } = reason;
+    }
+
+    /// A panic elsewhere leaves the state whole: every change to it is one call.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn health() -> (Health, Instant) {
+        let start = crate::clock::monotonic();
+        let health = Health::new(LIMIT, start);
+        health.met(Condition::Database);
+        (health, start)
+    }
+
+    fn second(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn idle_is_alive() {
+        let (health, start) = health();
+        assert_eq!(health.liveness(second(start, 9_999)).status, Status::Ok);
+        health.note_lag(Some(0), second(start, 9_999));
+        assert_eq!(health.liveness(second(start, 99_999)).status, Status::Ok);
+    }
+
+    #[test]
+    fn waiting_records_without_progress_are_death() {
+        let (health, start) = health();
+        health.note_lag(Some(5), second(start, 10));
+        assert_eq!(health.liveness(second(start, 70)).status, Status::Ok);
+        let report = health.liveness(second(start, 71));
+        assert_eq!(report.status, Status::Fail);
+        assert_eq!(
+            report.checks[0].reason.as_deref(),
+            Some("5 records wait and nothing was stored for 61 s")
+        );
+        health.note_progress(second(start, 72));
+        assert_eq!(health.liveness(second(start, 100)).status, Status::Ok);
+        // That more come in is no progress.
+        health.note_lag(Some(6), second(start, 130));
+        assert_eq!(health.liveness(second(start, 133)).status, Status::Fail);
+    }
+
+    #[test]
+    fn the_clock_starts_when_records_begin_to_wait() {
+        let (health, start) = health();
+        health.note_lag(Some(0), second(start, 1));
+        health.note_lag(Some(1), second(start, 3_600));
+        assert_eq!(health.liveness(second(start, 3_601)).status, Status::Ok);
+        assert_eq!(health.liveness(second(start, 3_661)).status, Status::Fail);
+    }
+
+    #[test]
+    fn a_database_that_is_known_to_be_away_is_no_reason_to_be_restarted() {
+        let (health, start) = health();
+        health.note_lag(Some(1), start);
+        health.unmet(Condition::Database, "connection refused");
+        let report = health.liveness(second(start, 600));
+        assert_eq!(report.status, Status::Ok);
+        assert!(report.checks[0].reason.as_deref().unwrap().contains("connection refused"));
+    }
+
+    #[test]
+    fn ready_is_schema_and_database_and_group() {
+        let (health, _) = health();
+        health.met(Condition::Schema);
+        assert_eq!(health.readiness().status, Status::Fail);
+        health.met(Condition::Group);
+        assert_eq!(health.readiness().status, Status::Ok);
+        health.unmet(Condition::Schema, "version 3, want 4");
+        let json = serde_json::to_value(health.readiness()).unwrap();
+        assert_eq!(json["status"], "fail");
+        assert_eq!(json["checks"][0]["name"], "schema");
+        assert_eq!(json["checks"][0]["reason"], "version 3, want 4");
+        assert_eq!(json["checks"][1], serde_json::json!({"name": "database", "status": "ok"}));
+    }
+}

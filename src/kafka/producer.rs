@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Condvar, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -108,6 +108,7 @@ impl Producer {
         let tally = Tally {
             context: Context::new(kafka),
             delivered: AtomicU64::new(0),
+            has_failed: AtomicBool::new(false),
             failed: Mutex::default(),
             room: Condvar::new(),
         };
@@ -155,6 +156,11 @@ impl Producer {
         }
     }
 
+    /// Whether any record was given up. Cheap enough to ask after every record.
+    pub fn has_failed(&self) -> bool {
+        self.tally().has_failed.load(Ordering::Relaxed)
+    }
+
     /// What librdkafka last said about the brokers, if anything went wrong.
     pub fn last_error(&self) -> Option<String> {
         self.tally().context.last_error()
@@ -179,6 +185,7 @@ impl fmt::Debug for Producer {
 struct Tally {
     context: Context,
     delivered: AtomicU64,
+    has_failed: AtomicBool,
     failed: Mutex<Reasons>,
     room: Condvar,
 }
@@ -216,6 +223,7 @@ impl ProducerContext for Tally {
                 tracing::debug!(topic = message.topic(), partition = message.partition(), %reason, "not delivered");
                 let mut reasons = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
                 *reasons.entry(reason).or_default() += 1;
+                self.has_failed.store(true, Ordering::Relaxed);
             }
         }
         self.room.notify_one();

@@ -29,6 +29,8 @@ pub struct Options {
     pub rate: u32,
     /// How long the last records may take to be acknowledged.
     pub timeout: Duration,
+    /// Whether a record that is given up ends it.
+    pub stop_at_failure: bool,
     /// Ends it before the source does; what is queued is delivered still.
     pub stop: CancellationToken,
 }
@@ -58,7 +60,8 @@ pub fn send(
     let mut payload = Vec::new();
     let mut queued = 0_u64;
     for record in records {
-        if !wait_for_turn(start, queued, options) {
+        let gave_up = options.stop_at_failure && producer.has_failed();
+        if gave_up || !wait_for_turn(start, queued, options) {
             break;
         }
         payload.clear();

@@ -171,8 +171,14 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let producer = Producer::new(&config.kafka, args.target.partitioner, timeout)?;
     let partitions = partitions(&args.target, &topic, config).await?;
     let stop = CancellationToken::new();
-    let options =
-        Options { topic: topic.clone(), rate: args.order.rate, timeout: timeout * 2, stop: stop.clone() };
+    let options = Options {
+        topic: topic.clone(),
+        rate: args.order.rate,
+        // Records give up by themselves before that.
+        timeout: timeout * 2,
+        stop_at_failure: true,
+        stop: stop.clone(),
+    };
     let (format, bar) = (args.format, progress_bar(&args));
 
     let mut sending = tokio::task::spawn_blocking(move || {

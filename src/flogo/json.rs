@@ -1,6 +1,6 @@
 //! JSON as it was posted: parsed where a field is needed, left alone where it is not.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de};
@@ -99,7 +99,7 @@ fn push_go_string(out: &mut String, string: &str) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes what it is given");
             }
             _ => out.push(c),
         }

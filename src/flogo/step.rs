@@ -101,22 +101,20 @@ fn chosen<'m, 'a>(changes: &'m BTreeMap<i64, FlowChange<'a>>) -> Option<(i64, &'
 /// Fills in what the change says about the task that it is about.
 fn describe(step: &mut StepEvent, number: i64, change: &FlowChange<'_>) {
     step.subflow_id = number.to_string();
-    step.flow_name = change.flow_uri.rsplit(':').next().unwrap_or_default().to_owned();
-    let (name, task) = match task(change) {
-        Some((name, task)) => {
-            (step.status, step.status_word) = status(task.status);
-            (name, Some(task))
-        }
-        // A step that only says which task it is about: the start of a flow, or nothing that a status follows from.
-        None => {
-            step.set_status(if change.new_flow { StepStatus::Started } else { StepStatus::Unknown });
-            (change.task_id.as_str(), None)
-        }
+    change.flow_uri.rsplit(':').next().unwrap_or_default().clone_into(&mut step.flow_name);
+    let task = if let Some((name, task)) = task(change) {
+        step.task_name.push_str(name);
+        (step.status, step.status_word) = status(task.status);
+        Some(task)
+    } else {
+        // It only says which task it is about: the start of a flow, or nothing that a status follows from.
+        step.task_name.push_str(&change.task_id);
+        step.set_status(if change.new_flow { StepStatus::Started } else { StepStatus::Unknown });
+        None
     };
-    step.task_name = name.to_owned();
     step.input = task.and_then(|task| task.input).map(json::compact).unwrap_or_default();
-    step.output = output(change, name);
-    step.error = error(step.status, change, name);
+    step.output = output(change, &step.task_name);
+    step.error = error(step.status, change, &step.task_name);
 }
 
 /// The task that ended in the change, or else the one that the change is about.

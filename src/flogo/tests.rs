@@ -353,7 +353,7 @@ fn every_recorded_step_is_as_expected() {
     assert_eq!((rows.len(), said.len()), (91, 91));
     for (row, step) in rows.iter().zip(&said) {
         let status = step.status().as_str_name().trim_start_matches("STEP_STATUS_").to_lowercase();
-        let sha256: String = Sha256::digest(&step.data).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = format!("{:x}", Bytes::copy_from_slice(&Sha256::digest(&step.data)));
         let got = serde_json::json!({
             "flowinstanceid": text(&step.flow_instance_id), "stepid": text(&step.step_id),
             "taskname": text(&step.task_name), "status": format!("{}{}", status[..1].to_uppercase(), &status[1..]),

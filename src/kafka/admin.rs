@@ -7,7 +7,10 @@ use rdkafka::{
     error::RDKafkaErrorCode,
     producer::{BaseProducer, Producer as _},
 };
-use tokio::{task::spawn_blocking, time};
+use tokio::{
+    task::{JoinError, spawn_blocking},
+    time,
+};
 
 use super::{
     client::{self, Context, Error},
@@ -73,7 +76,9 @@ impl Admin {
                 created: false,
             }))
         });
-        answer.await.expect("asking for metadata does not panic")
+        let ended =
+            |error: JoinError| Error::Other { doing: "ask Kafka for its topics", reason: error.to_string() };
+        answer.await.map_err(ended)?
     }
 
     /// The topic of this name, which is created with `partitions` partitions and `configs` where it is missing; an

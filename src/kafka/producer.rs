@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Condvar, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -108,6 +108,7 @@ impl Producer {
         let tally = Tally {
             context: Context::new(kafka),
             delivered: AtomicU64::new(0),
+            has_failed: AtomicBool::new(false),
             failed: Mutex::default(),
             room: Condvar::new(),
         };
@@ -118,14 +119,14 @@ impl Producer {
 
     /// Queues a record; waits while the queue is full, so not for a thread that must not block.
     ///
-    /// The record's fate is counted in [`Self::deliveries`]; an error says that it never came to the queue.
-    pub fn send(&self, topic: &str, record: Outgoing<'_>) -> Result<(), Error> {
+    /// What becomes of the record is counted in [`Self::deliveries`], a refusal to queue it (too large, no such
+    /// partition) as well.
+    pub fn send(&self, topic: &str, record: Outgoing<'_>) {
         let mut message = BaseRecord::to(topic).key(record.key).payload(record.payload);
         message.partition = record.partition;
-        loop {
-            let Err((error, returned)) = self.inner.send(message) else { return Ok(()) };
+        while let Err((error, returned)) = self.inner.send(message) {
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(Error::other("queue a record", &error));
+                return self.tally().count_failure(&error);
             }
             message = returned;
             self.tally().wait_for_room();
@@ -137,10 +138,10 @@ impl Producer {
         let deadline = clock::monotonic() + timeout;
         while self.inner.in_flight_count() > 0 {
             let left = deadline.saturating_duration_since(clock::monotonic());
-            match self.inner.flush(left) {
-                Ok(()) => {}
-                Err(error) if left.is_zero() => return Err(self.asking("deliver what is queued", &error)),
-                Err(_) => {}
+            if let Err(error) = self.inner.flush(left)
+                && left.is_zero()
+            {
+                return Err(self.asking("deliver what is queued", &error));
             }
         }
         Ok(())
@@ -153,6 +154,11 @@ impl Producer {
             delivered: tally.delivered.load(Ordering::Relaxed),
             failed: tally.failed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    /// Whether any record was given up. Cheap enough to ask after every record.
+    pub fn has_failed(&self) -> bool {
+        self.tally().has_failed.load(Ordering::Relaxed)
     }
 
     /// What librdkafka last said about the brokers, if anything went wrong.
@@ -179,11 +185,18 @@ impl fmt::Debug for Producer {
 struct Tally {
     context: Context,
     delivered: AtomicU64,
+    has_failed: AtomicBool,
     failed: Mutex<Reasons>,
     room: Condvar,
 }
 
 impl Tally {
+    fn count_failure(&self, error: &KafkaError) {
+        let reason = error.rdkafka_error_code().map_or_else(|| error.to_string(), client::words);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
     fn wait_for_room(&self) {
         let guard = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded, since a delivery may come between the failed attempt and this line.
@@ -212,12 +225,45 @@ impl ProducerContext for Tally {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
             }
             Err((error, message)) => {
-                let reason = error.rdkafka_error_code().map_or_else(|| error.to_string(), client::words);
-                tracing::debug!(topic = message.topic(), partition = message.partition(), %reason, "not delivered");
-                let mut reasons = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                *reasons.entry(reason).or_default() += 1;
+                tracing::debug!(topic = message.topic(), partition = message.partition(), %error, "not delivered");
+                self.count_failure(error);
             }
         }
         self.room.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A producer of a cluster that librdkafka plays within this process.
+    fn producer() -> Producer {
+        let mut kafka = config::Kafka::default();
+        kafka.librdkafka.insert("test.mock.num.brokers".to_owned(), "1".into());
+        Producer::new(&kafka, Partitioner::Murmur2, Duration::from_secs(5)).unwrap()
+    }
+
+    #[test]
+    fn what_is_delivered_is_counted() {
+        let producer = producer();
+        for number in 0..500 {
+            let key = format!("flow-{number}");
+            producer.send("t", Outgoing { key: key.as_bytes(), payload: b"{}", partition: None });
+        }
+        producer.flush(Duration::from_secs(10)).unwrap();
+        assert_eq!(producer.deliveries(), Deliveries { delivered: 500, failed: Reasons::new() });
+        assert!(!producer.has_failed());
+    }
+
+    #[test]
+    fn what_is_given_up_is_counted_by_reason() {
+        let producer = producer();
+        producer.send("t", Outgoing { key: b"f", payload: b"{}", partition: Some(99) });
+        producer.flush(Duration::from_secs(10)).unwrap();
+        let deliveries = producer.deliveries();
+        assert_eq!((deliveries.delivered, deliveries.failed_total()), (0, 1));
+        assert_eq!(deliveries.failed.keys().collect::<Vec<_>>(), ["unknown partition"]);
+        assert!(producer.has_failed());
     }
 }

@@ -29,6 +29,8 @@ pub struct Options {
     pub rate: u32,
     /// How long the last records may take to be acknowledged.
     pub timeout: Duration,
+    /// Whether a record that is given up ends it.
+    pub stop_at_failure: bool,
     /// Ends it before the source does; what is queued is delivered still.
     pub stop: CancellationToken,
 }
@@ -55,17 +57,16 @@ pub fn send(
 ) -> Result<Sent, Error> {
     let start = clock::monotonic();
     let before = producer.deliveries();
-    let mut payload = Vec::new();
     let mut queued = 0_u64;
     for record in records {
-        if !wait_for_turn(start, queued, options) {
+        let gave_up = options.stop_at_failure && producer.has_failed();
+        if gave_up || !wait_for_turn(start, queued, options) {
             break;
         }
-        payload.clear();
-        record.event.encode(&mut payload).expect("a Vec grows");
+        let payload = record.event.encode_to_vec();
         let outgoing =
             Outgoing { key: record.key.as_bytes(), payload: &payload, partition: record.partition };
-        producer.send(&options.topic, outgoing)?;
+        producer.send(&options.topic, outgoing);
         queued += 1;
         progress(queued);
     }
@@ -94,4 +95,69 @@ fn wait_for_turn(start: std::time::Instant, queued: u64, options: &Options) -> b
         }
     }
     !options.stop.is_cancelled()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config,
+        kafka::producer::Partitioner,
+        publish::{Synthetic, SyntheticOptions},
+    };
+
+    fn options() -> Options {
+        Options {
+            topic: "t".to_owned(),
+            rate: 0,
+            timeout: Duration::from_secs(10),
+            stop_at_failure: true,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Sends to a cluster that librdkafka plays within this process.
+    fn sent(records: impl Iterator<Item = Record>, options: &Options, progress: impl FnMut(u64)) -> Sent {
+        let mut kafka = config::Kafka::default();
+        kafka.librdkafka.insert("test.mock.num.brokers".to_owned(), "1".into());
+        let producer = Producer::new(&kafka, Partitioner::Murmur2, Duration::from_secs(5)).unwrap();
+        send(&producer, records, options, progress).unwrap()
+    }
+
+    fn traffic() -> Synthetic {
+        Synthetic::new(SyntheticOptions::default())
+    }
+
+    #[test]
+    fn all_records_are_sent_and_counted() {
+        let sent = sent(traffic().take(2_000), &options(), |_| {});
+        assert_eq!(
+            (sent.queued, sent.deliveries.delivered, sent.deliveries.failed_total()),
+            (2_000, 2_000, 0)
+        );
+    }
+
+    #[test]
+    fn a_rate_is_kept() {
+        let sent = sent(traffic().take(300), &Options { rate: 1_000, ..options() }, |_| {});
+        assert!(sent.took >= Duration::from_millis(298), "{:?}", sent.took);
+    }
+
+    #[test]
+    fn a_stop_ends_it_and_delivers_what_is_queued() {
+        let options = options();
+        let sent = sent(traffic(), &options, |count| {
+            if count == 100 {
+                options.stop.cancel();
+            }
+        });
+        assert_eq!((sent.queued, sent.deliveries.delivered), (100, 100));
+    }
+
+    #[test]
+    fn a_record_that_is_given_up_ends_it() {
+        let nowhere = traffic().map(|record| Record { partition: Some(99), ..record });
+        let sent = sent(nowhere, &Options { rate: 10_000, ..options() }, |_| {});
+        assert_eq!((sent.deliveries.delivered, sent.deliveries.failed_total()), (0, sent.queued));
+    }
 }

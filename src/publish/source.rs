@@ -60,13 +60,13 @@ pub struct Error {
     pub place: Place,
     /// What is wrong there.
     #[source]
-    pub cause: Cause,
+    pub cause: Box<Cause>,
 }
 
 impl Error {
     /// Whether what comes after it cannot be read either.
     pub fn is_the_end(&self) -> bool {
-        matches!(self.cause, Cause::Read(_) | Cause::Frame(_) | Cause::Flogo(recording::Error::Read(_)))
+        matches!(*self.cause, Cause::Read(_) | Cause::Frame(_) | Cause::Flogo(recording::Error::Read(_)))
     }
 }
 
@@ -104,8 +104,8 @@ pub fn read(
     let source_name = name.into();
     let named = move |(place, event): (Place, Result<HistoryEvent, Cause>)| match event {
         Ok(event) if event.event.is_some() => Ok(Record::from(event)),
-        Ok(_) => Err(Error { source_name: source_name.clone(), place, cause: Cause::Empty }),
-        Err(cause) => Err(Error { source_name: source_name.clone(), place, cause }),
+        Ok(_) => Err(Error { source_name: source_name.clone(), place, cause: Cause::Empty.into() }),
+        Err(cause) => Err(Error { source_name: source_name.clone(), place, cause: cause.into() }),
     };
     match format {
         Format::Json => Box::new(JsonLines { input, line: 0, ended: false }.map(named)),

@@ -3,4 +3,9 @@
 pub mod admin;
 pub mod client;
 pub mod lag;
+mod lease;
 pub mod producer;
+pub(crate) mod rebalance;
+pub(crate) mod source;
+
+pub use self::lease::Lease;

@@ -6,6 +6,7 @@
 //! 2. [`publish`] puts it on a Kafka topic,
 //! 3. [`kafka`] takes part in the consumer group and reads it,
 //! 4. [`pipeline`] decodes it, groups by flow instance, merges what belongs to one row, and stores batches,
+//!    ([`collector`] wires it all together),
 //! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
 //! 6. into the tables that [`schema`] made.
 //!
@@ -23,6 +24,8 @@ pub mod publish;
 pub mod kafka;
 
 pub mod pipeline;
+
+pub mod collector;
 
 pub mod postgres;
 

@@ -1,5 +1,78 @@
 //! What happens to a message between Kafka and Postgres.
+//!
+//! One thread reads from Kafka and hands records to a fixed number of lanes ([`consume`]). A lane decodes and merges
+//! them into a batch ([`gather`]) while its last one is being written ([`store`]), and says what is stored
+//! ([`watermark`]).
 
+pub mod consume;
 pub mod decode;
-
+pub mod gather;
+pub mod group;
 pub mod merge;
+pub mod store;
+pub mod watermark;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+
+use crate::{kafka::Lease, model::Offset};
+
+/// A record on its way.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// The loan under which it was read.
+    pub lease: Arc<Lease>,
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp in ms since 1970.
+    pub time: Option<i64>,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub payload: Option<Bytes>,
+    /// Its headers, in order.
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+impl Envelope {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let headers = self.headers.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len) + 64);
+        let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        160 + bytes(&self.key) + bytes(&self.payload) + headers.sum::<usize>()
+    }
+}
+
+/// Bytes that wait before a lane: what is on its channel and not yet in a batch.
+#[derive(Debug, Default)]
+pub struct Load(AtomicUsize);
+
+impl Load {
+    /// So many bytes come to it.
+    pub fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes are done with.
+    pub fn remove(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// How many wait.
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Some records for one lane.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The records, in the order in which they were read.
+    pub envelopes: Vec<Envelope>,
+    /// Their weight.
+    pub bytes: usize,
+}

@@ -7,6 +7,7 @@ mod dead_letter;
 mod fault;
 mod law;
 mod offset;
+mod offset_reader;
 mod plain;
 pub mod read;
 mod session;
@@ -18,6 +19,7 @@ pub use self::{
     dead_letter::DeadLetter,
     fault::{Fault, sentence},
     offset::{LastRecord, Progress, read as read_offsets},
+    offset_reader::OffsetReader,
     session::Session,
     write::{Batch, Ops, Tally, Written, write},
 };

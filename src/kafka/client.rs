@@ -39,6 +39,17 @@ pub enum Error {
     /// No client could be made of settings that are right one by one.
     #[error("Kafka settings do not fit together: {0}")]
     Settings(String),
+    /// A topic that is to be read is not there.
+    #[error(
+        "topic {topic} does not exist on {servers}; create it, or let `flowtrail publish --partitions` do so, \
+         or name another under kafka.topics"
+    )]
+    NoTopic {
+        /// Its name.
+        topic: String,
+        /// The configured brokers.
+        servers: String,
+    },
     /// The broker refused to make the topic.
     #[error("cannot create topic {topic}: {reason}")]
     Create {

@@ -34,6 +34,11 @@ impl LagTable {
         self.lock().remove(&(topic.to_owned(), partition));
     }
 
+    /// Only these partitions are ours: the series of the others vanish.
+    pub fn retain(&self, ours: impl Fn(&str, i32) -> bool) {
+        self.lock().retain(|(topic, partition), _| ours(topic, *partition));
+    }
+
     /// No partition is ours any more.
     pub fn clear(&self) {
         self.lock().clear();

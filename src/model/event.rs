@@ -47,8 +47,8 @@ pub enum Event {
     Snapshot {
         /// Flow instance.
         flow: FlowId,
-        /// Step.
-        step: StepId,
+        /// Step it was taken before; Flogo does not say.
+        step: Option<StepId>,
         /// The runtime's own bytes.
         data: Bytes,
     },

@@ -126,7 +126,7 @@ pub fn decode(
         }
         Wire::Snapshot(e) => Event::Snapshot {
             flow: flow_id(e.flow_instance_id, key, &mut clean)?,
-            step: step_id(e.step_id, &mut clean)?,
+            step: clean.id(e.step_id, "step_id")?.map(StepId::new),
             data: clean.payload(e.data).unwrap_or_default(),
         },
         Wire::App(e) => app(e, &mut clean)?,

@@ -20,8 +20,8 @@ use crate::model::{AppRow, Event, FlowId, Micros, Phase, RunRow, StepId, StepRow
 /// Key of an execution within its flow: step and execution number.
 pub type ExecutionKey = (StepId, i64);
 
-/// Key of a snapshot within its flow: step and SHA-256 of the bytes.
-pub type SnapshotKey = (StepId, [u8; 32]);
+/// Key of a snapshot within its flow: step, if the runtime said, and SHA-256 of the bytes.
+pub type SnapshotKey = (Option<StepId>, [u8; 32]);
 
 /// Executions below `before` of the steps numbered `from` and up (`None`: of all steps) are superseded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

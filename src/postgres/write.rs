@@ -15,7 +15,7 @@ use super::{
     special,
 };
 use crate::{
-    model::{AppRow, FlowId, Offset, Partition},
+    model::{AppRow, FlowId, Offset, Partition, StepId},
     pipeline::merge::{FlowFold, Fold},
 };
 
@@ -179,7 +179,7 @@ pub(super) async fn snapshots<'a>(
     for (flow, fold) in flows {
         for ((step, hash), bytes) in &fold.snapshots {
             ids.push(flow.as_str());
-            steps.push(step.as_str());
+            steps.push(step.as_ref().map_or("", StepId::as_str));
             hashes.push(hash.as_slice());
             data.push(&bytes[..]);
         }

@@ -81,7 +81,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(flow, from, before)| Event::Rewind { flow, from, before }),
         1 => (flow(), option::of(number())).prop_map(|(flow, before)| Event::Deleted { flow, before }),
         1 => (flow(), step()).prop_map(|(flow, step)| {
-            Event::Snapshot { flow, data: Bytes::from(step.as_str().to_owned()), step }
+            Event::Snapshot { flow, data: Bytes::from(step.as_str().to_owned()), step: Some(step) }
         }),
         1 => (time(), any::<bool>(), text(&["1", "2"])).prop_map(|(at, off, version)| {
             Event::App(AppSwitch { user: String::new(), app: "a".into(), row: AppRow { at, off, version } })

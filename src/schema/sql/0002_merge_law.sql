@@ -141,6 +141,6 @@ CREATE TABLE ft_snapshot (
 );
 COMMENT ON TABLE ft_snapshot IS 'States of instances before a step, each distinct one once.';
 COMMENT ON COLUMN ft_snapshot.flowinstanceid IS 'Flow instance.';
-COMMENT ON COLUMN ft_snapshot.stepid IS 'Step the state belongs to.';
+COMMENT ON COLUMN ft_snapshot.stepid IS 'Step the state was taken before; empty where the runtime does not say, as Flogo does not.';
 COMMENT ON COLUMN ft_snapshot.hash IS 'SHA-256 of data.';
 COMMENT ON COLUMN ft_snapshot.data IS 'The runtime''s own bytes.';

@@ -1,0 +1,251 @@
+//! A member of the consumer group: Kafka → Postgres, until it is told to stop or can't go on.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, sync, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock,
+    config::{Config, SchemaMode},
+    http::{Condition, Health},
+    kafka::{
+        client,
+        rebalance::{Assignment, GroupContext},
+        source,
+    },
+    metrics::LagTable,
+    pipeline::{
+        Load,
+        consume::{Command, Consume, ConsumeError, LaneInput, Setup},
+        gather::Gatherer,
+        group::Limits,
+        store::{StoreError, Writer},
+    },
+    postgres::{
+        OffsetReader,
+        connect::{self, PostgresError},
+    },
+    schema::{self, SchemaError},
+};
+
+/// How long Kafka may take to answer at start.
+const KAFKA_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long to wait for another instance that is changing the schema.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Why a collector does not start, or can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// Postgres can't be reached.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The tables are not as wanted.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// Kafka can't be reached, or has no such topic.
+    #[error(transparent)]
+    Kafka(#[from] client::Error),
+    /// Reading can't go on.
+    #[error(transparent)]
+    Consume(#[from] ConsumeError),
+    /// Storing can't go on.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A part of it died without a word.
+    #[error("{0} ended by itself; this is a defect of flowtrail")]
+    Died(String),
+}
+
+/// What a collector shows of itself.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Readiness and liveness.
+    pub health: Arc<Health>,
+    /// Lag by partition.
+    pub lag: Arc<LagTable>,
+}
+
+/// Collects until `stop`. Refuses to start, with a sentence, if Kafka, a topic, Postgres or the tables are not there;
+/// later outages are waited for.
+///
+/// On `stop` what is being written is finished within `collector.shutdown_timeout_ms`; what is not stored by then
+/// will be read again.
+pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Result<(), CollectError> {
+    ready_tables(config, &shown.health).await?;
+    source::check_topics(&config.kafka, KAFKA_LIMIT).await?;
+    let lanes_done = CancellationToken::new();
+    let (mut tasks, consumer) = start(config, shown, &stop, &lanes_done)?;
+
+    let mut outcome = Ok(());
+    let mut consumer_ended = consumer.ended;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        ended = tasks.join_next() => outcome = ended.map_or(Ok(()), flatten),
+        ended = &mut consumer_ended => {
+            outcome = ended.unwrap_or_else(|_| Err(CollectError::Died("the consumer's thread".to_owned())));
+        }
+    }
+    if outcome.is_ok() && !stop.is_cancelled() {
+        outcome = Err(CollectError::Died("a lane".to_owned()));
+    }
+    stop.cancel();
+    let limit = Duration::from_millis(config.collector.shutdown_timeout_ms);
+    let finish = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let (Err(error), true) = (flatten(ended), outcome.is_ok()) {
+                outcome = Err(error);
+            }
+        }
+    };
+    if tokio::time::timeout(limit, finish).await.is_err() {
+        tracing::warn!(limit_ms = limit.as_millis(), "what was being written is abandoned; it will be read again");
+        tasks.shutdown().await;
+    }
+    lanes_done.cancel();
+    // The last group offsets are written and the group is left; a broker that is away must not keep us.
+    if tokio::time::timeout(limit, wait_for(consumer.thread)).await.is_err() {
+        tracing::warn!("the group could not be left in time");
+    }
+    outcome
+}
+
+/// Looks at the tables, or brings them up to date, as `schema.mode` says.
+async fn ready_tables(config: &Config, health: &Health) -> Result<(), CollectError> {
+    let mut client = connect::connect(&config.postgres, "flowtrail-schema").await?;
+    health.met(Condition::Database);
+    match config.schema.mode {
+        SchemaMode::Validate => schema::validate(&client).await?,
+        SchemaMode::Update => {
+            for change in schema::update(&mut client, SCHEMA_PATIENCE).await? {
+                tracing::info!(number = change.number, name = change.name, "schema change applied");
+            }
+        }
+        SchemaMode::None => {}
+    }
+    health.met(Condition::Schema);
+    Ok(())
+}
+
+struct ConsumerThread {
+    thread: thread::JoinHandle<()>,
+    ended: sync::oneshot::Receiver<Result<(), CollectError>>,
+}
+
+type Tasks = JoinSet<Result<(), CollectError>>;
+
+fn start(
+    config: &Config,
+    shown: Shown,
+    stop: &CancellationToken,
+    lanes_done: &CancellationToken,
+) -> Result<(Tasks, ConsumerThread), CollectError> {
+    let collector = &config.collector;
+    let runtime = Handle::current();
+    let assignment = Arc::new(Assignment::new(collector.lanes));
+    let offsets = Arc::new(OffsetReader::new(config.postgres.clone(), config.kafka.group.clone()));
+    let context = GroupContext::new(
+        client::Context::new(&config.kafka),
+        assignment.clone(),
+        offsets.clone(),
+        runtime.clone(),
+    );
+    let consumer = source::consumer(&config.kafka, context)?;
+    source::subscribe(&consumer, &config.kafka)?;
+
+    let commands = mpsc::channel();
+    let mut tasks = JoinSet::new();
+    let lanes =
+        (0..collector.lanes).map(|lane| start_lane(lane, config, &shown, &commands.0, &mut tasks, stop)).collect();
+    let consume = Consume::new(Setup {
+        consumer,
+        assignment,
+        offsets,
+        lanes,
+        commands,
+        lane_buffer_bytes: collector.lane_buffer_bytes,
+        group_offset_interval: Duration::from_millis(collector.group_offset_interval_ms),
+        lag: shown.lag,
+        health: shown.health,
+        runtime,
+    });
+    let (end, ended) = sync::oneshot::channel();
+    let (stop, lanes_done) = (stop.clone(), lanes_done.clone());
+    // librdkafka calls back on the thread that polls, and a rebalance may wait for Postgres there.
+    let thread = thread::Builder::new().name("consume".to_owned()).spawn(move || {
+        // Nobody listens any more once the process is ending.
+        let _ = end.send(consume.run(&stop, &lanes_done).map_err(CollectError::from));
+    });
+    let thread = thread.map_err(|error| CollectError::Died(format!("the consumer's thread ({error})")))?;
+    Ok((tasks, ConsumerThread { thread, ended }))
+}
+
+fn start_lane(
+    lane: usize,
+    config: &Config,
+    shown: &Shown,
+    commands: &mpsc::Sender<Command>,
+    tasks: &mut Tasks,
+    stop: &CancellationToken,
+) -> LaneInput {
+    let collector = &config.collector;
+    let load = Arc::new(Load::default());
+    // Unbounded in length and bounded in bytes: the consumer looks at `load` before it reads on.
+    let (sender, input) = sync::mpsc::unbounded_channel();
+    // One word and one batch: the writer is asked before it is handed anything.
+    let (ready, free) = sync::mpsc::channel(1);
+    let (output, batches) = sync::mpsc::channel(1);
+    let gatherer = Gatherer {
+        input,
+        load: load.clone(),
+        ready: free,
+        output,
+        limits: Limits {
+            rows: collector.batch_rows,
+            bytes: collector.batch_bytes,
+            payload_bytes: collector.max_payload_bytes,
+        },
+        linger: Duration::from_millis(collector.linger_ms),
+    };
+    let writer = Writer {
+        lane,
+        postgres: config.postgres.clone(),
+        group: config.kafka.group.clone(),
+        input: batches,
+        ready,
+        commands: commands.clone(),
+        health: shown.health.clone(),
+    };
+    let gathering = stop.clone();
+    tasks.spawn(async move {
+        gatherer.run(gathering).await;
+        Ok(())
+    });
+    let writing = stop.clone();
+    tasks.spawn(async move { Ok(writer.run(writing).await?) });
+    LaneInput { sender, load }
+}
+
+fn flatten(ended: Result<Result<(), CollectError>, tokio::task::JoinError>) -> Result<(), CollectError> {
+    match ended {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_cancelled() => Ok(()),
+        Err(error) => Err(CollectError::Died(format!("a lane ({error})"))),
+    }
+}
+
+async fn wait_for(thread: thread::JoinHandle<()>) {
+    // A join blocks; a panic of the thread has been reported as its end.
+    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+}
+
+/// A fresh [`Health`] for a configuration.
+pub fn health(config: &Config) -> Arc<Health> {
+    let stall_after = Duration::from_millis(config.collector.stall_after_ms);
+    Arc::new(Health::new(stall_after, clock::monotonic()))
+}

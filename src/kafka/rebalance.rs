@@ -1,0 +1,281 @@
+//! What this member does when the group gives it partitions or takes them back.
+//!
+//! The answer is given at once, for empty lists too: a member that defers it is thrown out of the group and reads
+//! on without knowing. Where a partition begins is what `ft_offset` says, read within a second; if Postgres does
+//! not answer in that time, the partition is taken and paused, and begins once Postgres answers.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext, Offset as Position, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
+    error::{KafkaError, KafkaResult},
+    types::RDKafkaRespErr,
+};
+use tokio::runtime::Handle;
+
+use super::{Lease, client};
+use crate::{
+    metrics,
+    model::{Offset, Partition},
+    postgres::OffsetReader,
+};
+
+/// A rebalance is answered within this, whatever Postgres does.
+const READ_LIMIT: Duration = Duration::from_millis(900);
+
+/// Partitions of this member, shared by the consumer's callbacks and the thread that polls it.
+#[derive(Debug)]
+pub struct Assignment {
+    state: Mutex<State>,
+    generation: AtomicU64,
+    lanes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    leases: HashMap<Partition, Arc<Lease>>,
+    /// Assigned and paused, until it is known where they begin.
+    waiting: BTreeSet<Partition>,
+    /// First and end offset by partition, as librdkafka last reported them.
+    ends: HashMap<Partition, (i64, i64)>,
+}
+
+impl Assignment {
+    /// Nothing assigned.
+    pub fn new(lanes: usize) -> Self {
+        Self { state: Mutex::default(), generation: AtomicU64::new(0), lanes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is a single insert or remove, so a poisoned state is a whole one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes up with every change.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The leases of now.
+    pub fn leases(&self) -> Vec<Arc<Lease>> {
+        self.lock().leases.values().cloned().collect()
+    }
+
+    /// Partitions that wait for it to be known where they begin.
+    pub fn waiting(&self) -> Vec<Partition> {
+        self.lock().waiting.iter().cloned().collect()
+    }
+
+    /// First and end offset of a partition, if known.
+    pub fn ends(&self, partition: &Partition) -> Option<(i64, i64)> {
+        self.lock().ends.get(partition).copied()
+    }
+
+    /// Begins a lease of an assigned partition; one it had ends. On the lane that has the fewest, or that it had.
+    pub fn begin(&self, partition: &Partition, base: Option<Offset>) -> Arc<Lease> {
+        let mut state = self.lock();
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let lane = match state.leases.get(partition) {
+            Some(before) => before.lane,
+            None => emptiest_lane(&state, self.lanes),
+        };
+        let lease = Arc::new(Lease::new(partition.clone(), generation, lane, base));
+        state.waiting.remove(partition);
+        if let Some(before) = state.leases.insert(partition.clone(), lease.clone()) {
+            before.end();
+        }
+        lease
+    }
+
+    /// Takes an assigned partition whose beginning is not known yet.
+    pub fn wait(&self, partition: &Partition) {
+        let mut state = self.lock();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        if let Some(before) = state.leases.remove(partition) {
+            before.end();
+        }
+        state.waiting.insert(partition.clone());
+    }
+
+    /// Gives a partition back.
+    pub fn give_back(&self, partition: &Partition) {
+        let mut state = self.lock();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        if let Some(lease) = state.leases.remove(partition) {
+            lease.end();
+        }
+        state.waiting.remove(partition);
+        state.ends.remove(partition);
+    }
+
+    /// Gives everything back.
+    pub fn give_all_back(&self) {
+        let held: Vec<Partition> = {
+            let state = self.lock();
+            state.leases.keys().chain(&state.waiting).cloned().collect()
+        };
+        for partition in &held {
+            self.give_back(partition);
+        }
+    }
+}
+
+fn emptiest_lane(state: &State, lanes: usize) -> usize {
+    let held = |lane: &usize| state.leases.values().filter(|lease| lease.lane == *lane).count();
+    (0..lanes).min_by_key(held).unwrap_or(0)
+}
+
+/// The consumer's context: answers rebalances, and keeps what librdkafka reports.
+#[derive(Debug)]
+pub struct GroupContext {
+    client: client::Context,
+    assignment: Arc<Assignment>,
+    offsets: Arc<OffsetReader>,
+    runtime: Handle,
+}
+
+impl GroupContext {
+    /// For one consumer. `runtime` is where Postgres is asked from the consumer's thread.
+    pub fn new(
+        client: client::Context,
+        assignment: Arc<Assignment>,
+        offsets: Arc<OffsetReader>,
+        runtime: Handle,
+    ) -> Self {
+        Self { client, assignment, offsets, runtime }
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        let partitions = partitions_of(list);
+        let bases = if partitions.is_empty() { Some(HashMap::new()) } else { self.read(&partitions) };
+        for partition in &partitions {
+            let base = bases.as_ref().and_then(|bases| bases.get(partition).copied());
+            list.set_partition_offset(&partition.topic, partition.number, position(base))?;
+            if bases.is_some() {
+                self.assignment.begin(partition, base);
+            } else {
+                self.assignment.wait(partition);
+            }
+        }
+        if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+            consumer.incremental_assign(list)?;
+        } else {
+            consumer.assign(list)?;
+        }
+        if bases.is_none() {
+            consumer.pause(list)?;
+        }
+        tracing::info!(partitions = names(&partitions), paused = bases.is_none(), "partitions assigned");
+        Ok(())
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
+        let partitions = partitions_of(list);
+        for partition in &partitions {
+            self.assignment.give_back(partition);
+        }
+        let lost = consumer.assignment_lost();
+        if lost && !partitions.is_empty() {
+            metrics::rebalance("lost");
+        }
+        tracing::info!(partitions = names(&partitions), lost, "partitions revoked");
+        if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+            consumer.incremental_unassign(list)
+        } else {
+            self.assignment.give_all_back();
+            consumer.unassign()
+        }
+    }
+
+    fn read(&self, partitions: &[Partition]) -> Option<HashMap<Partition, Offset>> {
+        let read = tokio::time::timeout(READ_LIMIT, self.offsets.read(partitions));
+        match self.runtime.block_on(async { read.await }) {
+            Ok(Ok(found)) => Some(found.into_iter().collect()),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "stored offsets can't be read; the partitions wait");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("Postgres does not answer; the partitions wait");
+                None
+            }
+        }
+    }
+}
+
+/// Where a partition is to be read from.
+pub(crate) fn position(base: Option<Offset>) -> Position {
+    base.map_or(Position::Beginning, |offset| Position::Offset(offset.0))
+}
+
+fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {
+    let partition = |topic: &str, number| Partition { topic: topic.into(), number };
+    list.elements().iter().map(|element| partition(element.topic(), element.partition())).collect()
+}
+
+fn names(partitions: &[Partition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let answered = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                metrics::rebalance("assign");
+                self.assign(consumer, list)
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                metrics::rebalance("revoke");
+                self.revoke(consumer, list)
+            }
+            other => {
+                tracing::error!(error = ?other, "a rebalance failed; all partitions are given back");
+                self.assignment.give_all_back();
+                consumer.unassign()
+            }
+        };
+        if let Err(error) = answered {
+            tracing::error!(%error, "a rebalance could not be answered");
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            // Only outside tools look at it, and it is written again within seconds.
+            tracing::debug!(%error, "the group offset could not be written");
+        }
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.client.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.client.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut state = self.assignment.lock();
+        for (topic, of_topic) in &statistics.topics {
+            for of_partition in of_topic.partitions.values() {
+                let partition = Partition { topic: topic.as_str().into(), number: of_partition.partition };
+                // Readers of committed records get no further than the last stable offset.
+                let end = of_partition.ls_offset;
+                if end >= 0 && state.leases.contains_key(&partition) {
+                    state.ends.insert(partition, (of_partition.lo_offset.max(0), end));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Events → a batch, grouped by flow instance and merged; bounded. Pure.
+
+use std::{cmp::min, collections::BTreeMap, sync::Arc};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    Envelope,
+    decode::{Decoded, Oddity, decode},
+    merge::Fold,
+};
+use crate::{
+    kafka::Lease,
+    model::Partition,
+    postgres::{DeadLetter, LastRecord},
+};
+
+/// Bounds of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of the records that it was made of.
+    pub bytes: usize,
+    /// Bytes of one payload field.
+    pub payload_bytes: usize,
+}
+
+/// A batch in the making.
+#[derive(Debug)]
+pub struct Gathered {
+    limits: Limits,
+    /// Merged rows.
+    pub fold: Fold,
+    /// Messages that could not become rows.
+    pub dead_letters: Vec<DeadLetter>,
+    /// By partition: the lease, and the last record under it.
+    pub reached: BTreeMap<Partition, (Arc<Lease>, Envelope)>,
+    /// Odd things that were put right, and how often.
+    pub sanitized: BTreeMap<Oddity, u64>,
+    /// Events that were merged into a row that was there.
+    pub merged: u64,
+    /// Records.
+    pub records: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of the records.
+    pub bytes: usize,
+    /// Time of the oldest record, ms since 1970.
+    pub oldest: Option<i64>,
+}
+
+impl Gathered {
+    /// Nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            fold: Fold::default(),
+            dead_letters: Vec::new(),
+            reached: BTreeMap::new(),
+            sanitized: BTreeMap::new(),
+            merged: 0,
+            records: 0,
+            rows: 0,
+            bytes: 0,
+            oldest: None,
+        }
+    }
+
+    /// Takes what is there and leaves nothing.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.limits))
+    }
+
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Whether it is to be written before more is added.
+    pub fn is_full(&self) -> bool {
+        self.rows >= self.limits.rows || self.bytes >= self.limits.bytes
+    }
+
+    /// Adds a record. One whose lease has ended is left out: whoever has the partition now will read it.
+    pub fn add(&mut self, envelope: Envelope) {
+        if !envelope.lease.is_live() {
+            return;
+        }
+        self.records += 1;
+        self.bytes += envelope.weight();
+        self.oldest = match (self.oldest, envelope.time) {
+            (Some(oldest), Some(time)) => Some(min(oldest, time)),
+            (oldest, time) => oldest.or(time),
+        };
+        match decode(envelope.key.as_deref(), envelope.payload.as_ref(), self.limits.payload_bytes) {
+            Ok(decoded) => self.add_event(decoded, &envelope),
+            Err(reject) => self.reject(&envelope, reject.reason(), reject.to_string()),
+        }
+        let partition = envelope.lease.partition.clone();
+        self.reached.insert(partition, (envelope.lease.clone(), envelope));
+    }
+
+    fn add_event(&mut self, decoded: Decoded, envelope: &Envelope) {
+        if decoded.is_oversized() {
+            let limit = self.limits.payload_bytes;
+            self.reject(envelope, "oversized", format!("a field is above {limit} bytes and was cut in its row"));
+        }
+        for oddity in decoded.sanitized {
+            *self.sanitized.entry(oddity).or_default() += 1;
+        }
+        if self.fold.add(decoded.event).new_row {
+            self.rows += 1;
+        } else {
+            self.merged += 1;
+        }
+    }
+
+    fn reject(&mut self, envelope: &Envelope, reason: &'static str, detail: String) {
+        self.rows += 1;
+        self.dead_letters.push(DeadLetter {
+            partition: envelope.lease.partition.clone(),
+            offset: envelope.offset,
+            time: envelope.time,
+            key: envelope.key.clone(),
+            payload: envelope.payload.clone(),
+            headers: envelope.headers.clone(),
+            reason,
+            // Text in Postgres holds no NUL, and a decoder may quote what it met.
+            detail: detail.replace('\0', "\u{fffd}"),
+        });
+    }
+}
+
+/// What is kept of a record to recognise it by.
+pub fn last_record(envelope: &Envelope) -> LastRecord {
+    let mut hash = Sha256::new();
+    for part in [&envelope.key, &envelope.payload] {
+        let part = part.as_deref().unwrap_or_default();
+        // The length keeps key and value from running into each other.
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let [head @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest;
+    LastRecord { offset: envelope.offset, time: envelope.time, hash: head }
+}

@@ -1,6 +1,6 @@
 //! Sessions with Postgres: TLS as `sslmode` wants it, bounded in time, and errors that say what to do.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -171,10 +171,10 @@ fn place(driver: &tokio_postgres::Config) -> String {
     });
     let mut place = format!("Postgres at {}", places.collect::<Vec<_>>().join(","));
     if let Some(name) = driver.get_dbname() {
-        place.push_str(&format!(" (database {name})"));
+        let _ = write!(place, " (database {name})");
     }
     if let Some(user) = driver.get_user() {
-        place.push_str(&format!(" as {user}"));
+        let _ = write!(place, " as {user}");
     }
     place
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, SslMode};
 
 /// How long one attempt to connect may take where the connection string doesn't say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +43,15 @@ impl Connection {
             if matches!(host, Host::Tcp(name) if name.contains(['@', ' '])) {
                 return Err("the host is not a host name; an @ in a password is written %40".to_owned());
             }
+        }
+        if driver.get_hosts().is_empty() {
+            // TLS wants a name to talk to; an address will do.
+            let addresses = driver.get_hostaddrs().to_vec();
+            addresses.iter().for_each(|address| _ = driver.host(address.to_string()));
+        }
+        // As libpq has it: within one machine there is nothing to encrypt.
+        if driver.get_hosts().iter().all(|host| !matches!(host, Host::Tcp(_))) {
+            driver.ssl_mode(SslMode::Disable);
         }
         if driver.get_connect_timeout().is_none() {
             driver.connect_timeout(CONNECT_TIMEOUT);
@@ -195,8 +204,6 @@ fn percent_decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio_postgres::config::SslMode;
-
     use super::*;
 
     #[test]
@@ -234,6 +241,14 @@ mod tests {
         let require = Connection::parse("postgres://db/x?sslmode=require&sslrootcert=ca.pem").unwrap();
         assert_eq!(require.verify, Verify::Authority);
         assert!(Connection::parse("postgres://db/x?sslmode=verify-most").unwrap_err().contains("verify-ca"));
+    }
+
+    #[test]
+    fn a_socket_in_the_file_system_is_not_encrypted() {
+        let connection = Connection::parse("host=/run/postgresql sslmode=require").unwrap();
+        assert_eq!(connection.driver.get_ssl_mode(), SslMode::Disable);
+        let connection = Connection::parse("hostaddr=127.0.0.1 user=ann").unwrap();
+        assert_eq!(connection.driver.get_hosts(), [Host::Tcp("127.0.0.1".to_owned())]);
     }
 
     #[test]

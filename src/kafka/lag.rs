@@ -35,6 +35,9 @@ const LOOK_ONLY: [(&str, &str); 8] = [
     ("statistics.interval.ms", "0"),
 ];
 
+/// How long to wait for what librdkafka has to say about brokers that don't answer.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Which topics are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topics {
@@ -318,9 +321,11 @@ impl Look {
     fn unreachable(&self) -> LagError {
         // What librdkafka has to say about a broker waits to be fetched.
         let _ = self.consumer.poll(Duration::ZERO);
-        let reason =
-            self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        LagError::Unreachable { servers: self.servers.clone(), reason }
+        LagError::Unreachable { servers: self.servers.clone(), reason: self.last_error() }
+    }
+
+    fn last_error(&self) -> Option<String> {
+        self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

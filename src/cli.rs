@@ -230,11 +230,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent_and_every_command_has_examples() {
+    fn the_command_line_is_consistent_and_its_commands_have_examples() {
         let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
         assert!(command.render_long_help().to_string().contains("Start here"));
+        for path in [&["lag"][..], &["flow"], &["flow", "list"], &["flow", "show"], &["config"]] {
+            let found = path.iter().try_fold(&command, |command, name| command.find_subcommand(name));
+            let help = found.and_then(clap::Command::get_after_help).unwrap().to_string();
+            assert!(help.contains(&format!("flowtrail {}", path.join(" "))), "{path:?}: {help}");
+        }
     }
 
     #[test]

@@ -63,6 +63,19 @@ impl Output<StdoutLock<'static>> {
     }
 }
 
+#[cfg(test)]
+impl Output<Vec<u8>> {
+    /// Keeps what is printed, as a pipe would get it.
+    pub(crate) fn kept() -> Self {
+        Self { out: BufWriter::new(Vec::new()), terminal: false, colour: false }
+    }
+
+    /// What was printed.
+    pub(crate) fn text(self) -> String {
+        String::from_utf8(self.out.into_inner().unwrap()).unwrap()
+    }
+}
+
 impl<W: Write> Output<W> {
     /// Items as a table of `columns`, as a JSON array, or as a line of JSON each.
     pub(crate) fn items<T: Serialize>(
@@ -218,14 +231,6 @@ pub(crate) fn duration(milliseconds: Option<f64>) -> String {
 mod tests {
     use super::*;
 
-    fn output() -> Output<Vec<u8>> {
-        Output { out: BufWriter::new(Vec::new()), terminal: false, colour: false }
-    }
-
-    fn written(output: Output<Vec<u8>>) -> String {
-        String::from_utf8(output.out.into_inner().unwrap()).unwrap()
-    }
-
     const COLUMNS: [Column<(String, u32)>; 2] =
         [Column::whole("NAME", |item| item.0.clone()), Column::number("COUNT", |item| item.1.to_string())];
 
@@ -233,9 +238,9 @@ mod tests {
     fn the_same_items_are_a_table_json_or_lines_of_json() {
         let items = [("a".to_owned(), 1), ("long name".to_owned(), 22)];
         let of = |format| {
-            let mut output = output();
+            let mut output = Output::kept();
             output.items(format, &items, &COLUMNS).unwrap();
-            written(output)
+            output.text()
         };
         assert_eq!(of(Format::Table), "NAME       COUNT\na              1\nlong name     22\n");
         assert_eq!(of(Format::Ndjson), "[\"a\",1]\n[\"long name\",22]\n");
@@ -245,10 +250,10 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_nothing_that_comes_from_elsewhere() {
-        let mut output = output();
+        let mut output = Output::kept();
         output.table(&[("\u{1b}]0;x\u{7}name".to_owned(), 1)], &COLUMNS).unwrap();
         output.line("a\u{1b}[2Jb").unwrap();
-        assert!(!written(output).contains(['\u{1b}', '\u{7}']));
+        assert!(!output.text().contains(['\u{1b}', '\u{7}']));
     }
 
     #[test]

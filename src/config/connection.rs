@@ -7,6 +7,13 @@ use tokio_postgres::config::{Host, SslMode};
 /// How long one attempt to connect may take where the connection string doesn't say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a session may be silent before the other side is asked whether it is there; then every few seconds.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(6);
+const KEEPALIVE_RETRIES: u32 = 5;
+/// The driver's own, which nobody asked for.
+const DRIVER_KEEPALIVE: Duration = Duration::from_hours(2);
+
 /// How far the server's certificate is checked; the names are libpq's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
@@ -47,7 +54,9 @@ impl Connection {
         if driver.get_hosts().is_empty() {
             // TLS wants a name to talk to; an address will do.
             let addresses = driver.get_hostaddrs().to_vec();
-            addresses.iter().for_each(|address| _ = driver.host(address.to_string()));
+            for address in &addresses {
+                driver.host(address.to_string());
+            }
         }
         // As libpq has it: within one machine there is nothing to encrypt.
         if driver.get_hosts().iter().all(|host| !matches!(host, Host::Tcp(_))) {
@@ -56,6 +65,7 @@ impl Connection {
         if driver.get_connect_timeout().is_none() {
             driver.connect_timeout(CONNECT_TIMEOUT);
         }
+        notice_silence(&mut driver);
         let verify = match tls.mode.as_deref() {
             Some("verify-full") => Verify::Host,
             Some("verify-ca") => Verify::Authority,
@@ -63,6 +73,19 @@ impl Connection {
             _ => Verify::Nothing,
         };
         Ok(Self { driver, verify, root_cert: tls.root_cert })
+    }
+}
+
+/// A server that vanished without a word is noticed after a minute, not after two hours, unless asked otherwise.
+fn notice_silence(driver: &mut tokio_postgres::Config) {
+    if driver.get_keepalives_idle() == DRIVER_KEEPALIVE {
+        driver.keepalives_idle(KEEPALIVE);
+    }
+    if driver.get_keepalives_interval().is_none() {
+        driver.keepalives_interval(KEEPALIVE_INTERVAL);
+    }
+    if driver.get_keepalives_retries().is_none() {
+        driver.keepalives_retries(KEEPALIVE_RETRIES);
     }
 }
 
@@ -241,6 +264,18 @@ mod tests {
         let require = Connection::parse("postgres://db/x?sslmode=require&sslrootcert=ca.pem").unwrap();
         assert_eq!(require.verify, Verify::Authority);
         assert!(Connection::parse("postgres://db/x?sslmode=verify-most").unwrap_err().contains("verify-ca"));
+    }
+
+    #[test]
+    fn a_server_that_vanished_is_noticed_after_a_minute_unless_asked_otherwise() {
+        let driver = |text| Connection::parse(text).unwrap().driver;
+        let usual = driver("postgres://db/x");
+        assert_eq!(usual.get_keepalives_idle(), KEEPALIVE);
+        assert_eq!(usual.get_keepalives_retries(), Some(KEEPALIVE_RETRIES));
+        let asked = driver("postgres://db/x?keepalives_idle=60&keepalives_interval=7&connect_timeout=3");
+        assert_eq!(asked.get_keepalives_idle(), Duration::from_mins(1));
+        assert_eq!(asked.get_keepalives_interval(), Some(Duration::from_secs(7)));
+        assert_eq!(asked.get_connect_timeout(), Some(&Duration::from_secs(3)));
     }
 
     #[test]

@@ -58,8 +58,10 @@ pub(super) fn print<W: Write>(
         output.line("no steps")?;
     }
     output.table(&flow.steps, &STEPS)?;
-    if flow.superseded_executions > 0 {
-        output.line(&format!("and {} superseded executions of steps", flow.superseded_executions))?;
+    match flow.superseded_executions {
+        0 => {}
+        1 => output.line("and 1 superseded execution of a step")?,
+        more => output.line(&format!("and {more} superseded executions of steps"))?,
     }
     if payloads { print_payloads(output, flow) } else { Ok(()) }
 }
@@ -150,4 +152,74 @@ fn print_each<W: Write>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow() -> Flow {
+        let summary = Summary {
+            id: "f1".to_owned(),
+            flow: Some("ship".to_owned()),
+            app: Some("orders".to_owned()),
+            version: Some("1.0".to_owned()),
+            status: Some("Failed".to_owned()),
+            started: "2026-11-21T10:00:00Z".parse().ok(),
+            ended: "2026-11-21T10:00:01.5Z".parse().ok(),
+            duration_ms: Some(1_500.0),
+            reruns: 0,
+            host: None,
+            user: None,
+            rerun_of: Some("f0".to_owned()),
+            parent: None,
+            parent_flow: None,
+        };
+        let state = State {
+            summary,
+            run: Some(1),
+            phase: Some(2),
+            trace_id: None,
+            execution_time: None,
+            input: Some(Payload(b"{\"a\":1}".to_vec())),
+            output: None,
+            error: Some(Payload(b"first\nsecond".to_vec())),
+            misc: None,
+        };
+        Flow {
+            id: "f1".to_owned(),
+            state: Some(state),
+            rerun_by: vec![],
+            original: None,
+            runs: vec![],
+            steps: vec![],
+            superseded_executions: 1,
+        }
+    }
+
+    fn printed(flow: &Flow, payloads: bool) -> String {
+        let mut output = Output::kept();
+        print(&mut output, flow, payloads).unwrap();
+        output.text()
+    }
+
+    #[test]
+    fn a_flow_is_shown_with_what_is_known_of_it() {
+        let text = printed(&flow(), false);
+        assert!(
+            text.starts_with("flow       f1\nname       ship\napp        orders 1.0\nstatus     Failed\n"),
+            "{text}"
+        );
+        assert!(text.contains("ended      2026-11-21T10:00:01.500Z after 1.50 s\n"), "{text}");
+        assert!(text.contains("error      first\n") && !text.contains("second"), "{text}");
+        assert!(text.contains("rerun of   f0 (not recorded)\n") && text.contains("no steps\n"), "{text}");
+        assert!(text.contains("1 superseded execution of a step\n") && !text.contains("host"), "{text}");
+    }
+
+    #[test]
+    fn payloads_are_shown_when_they_are_asked_for() {
+        let text = printed(&flow(), true);
+        assert!(text.contains("flow: input\n{\n  \"a\": 1\n}\n"), "{text}");
+        assert!(text.contains("flow: error\nfirst\nsecond\n"), "{text}");
+    }
 }

@@ -99,7 +99,7 @@ const COLUMNS: [Column<Summary>; 9] = [
     Column::text("APP", |flow| or_dash(flow.app.as_ref())),
     Column::text("VERSION", |flow| or_dash(flow.version.as_ref())),
     Column::text("STATUS", |flow| or_dash(flow.status.as_ref())),
-    Column::text("STARTED", |flow| time(flow.started)),
+    Column::whole("STARTED", |flow| time(flow.started)),
     Column::number("DURATION", |flow| duration(flow.duration_ms)),
     Column::number("RERUNS", |flow| flow.reruns.to_string()),
     Column::text("HOST", |flow| or_dash(flow.host.as_ref())),

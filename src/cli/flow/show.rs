@@ -11,7 +11,7 @@ const STEPS: [Column<Step>; 6] = [
     Column::whole("STEP", |step| step.id.clone()),
     Column::text("TASK", |step| or_dash(step.task.as_ref())),
     Column::text("STATUS", |step| or_dash(step.status.as_ref())),
-    Column::text("STARTED", |step| time(step.started)),
+    Column::whole("STARTED", |step| time(step.started)),
     Column::number("DURATION", |step| duration(step.duration_ms)),
     Column::text("RERUN", |step| if step.rerun { "yes" } else { "" }.to_owned()),
 ];
@@ -19,7 +19,7 @@ const STEPS: [Column<Step>; 6] = [
 const RUNS: [Column<Run>; 6] = [
     Column::whole("RUN", |run| run.run.to_string()),
     Column::text("STATUS", |run| or_dash(run.status.as_ref())),
-    Column::text("STARTED", |run| time(run.started)),
+    Column::whole("STARTED", |run| time(run.started)),
     Column::number("DURATION", |run| duration(run.duration_ms)),
     Column::text("VERSION", |run| or_dash(run.version.as_ref())),
     Column::text("HOST", |run| or_dash(run.host.as_ref())),
@@ -28,7 +28,7 @@ const RUNS: [Column<Run>; 6] = [
 const RERUNS: [Column<Summary>; 4] = [
     Column::whole("RERUN", |flow| flow.id.clone()),
     Column::text("STATUS", |flow| or_dash(flow.status.as_ref())),
-    Column::text("STARTED", |flow| time(flow.started)),
+    Column::whole("STARTED", |flow| time(flow.started)),
     Column::number("DURATION", |flow| duration(flow.duration_ms)),
 ];
 

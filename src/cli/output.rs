@@ -5,10 +5,16 @@ use std::{
     io::{self, BufWriter, IsTerminal as _, StdoutLock, Write},
 };
 
-use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
+
+/// Columns between columns.
+const GAP: u16 = 2;
+
+/// Text is not broken into pieces narrower than this.
+const NARROWEST: u16 = 16;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -126,24 +132,30 @@ impl<W: Write> Output<W> {
         } else {
             ContentArrangement::Disabled
         });
-        if self.colour {
-            table.enforce_styling();
-        } else {
+        if !self.terminal {
             table.force_no_tty();
         }
-        table.set_header(columns.iter().map(|column| Cell::new(column.name).add_attribute(Attribute::Bold)));
+        let heading = |column: &Column<T>| {
+            let cell = Cell::new(column.name);
+            if self.colour { cell.add_attribute(Attribute::Bold) } else { cell }
+        };
+        table.set_header(columns.iter().map(heading));
         for item in items {
             table.add_row(columns.iter().map(|column| Cell::new(printable(&(column.value)(item)))));
         }
-        for (number, column) in columns.iter().enumerate() {
+        let widths = table.column_max_content_widths();
+        for (number, (column, width)) in columns.iter().zip(widths).enumerate() {
             let Some(shape) = table.column_mut(number) else { continue };
-            shape.set_padding((0, 2));
+            shape.set_padding((0, GAP));
             if column.number {
                 shape.set_cell_alignment(CellAlignment::Right);
             }
-            if column.whole {
-                shape.set_constraint(ColumnConstraint::ContentWidth);
-            }
+            shape.set_constraint(if column.whole {
+                ColumnConstraint::ContentWidth
+            } else {
+                // Where not even this fits, a line that runs over reads better than words cut into syllables.
+                ColumnConstraint::LowerBoundary(Width::Fixed(width.min(NARROWEST) + GAP))
+            });
         }
         for line in table.lines() {
             writeln!(self.out, "{}", line.trim_end())?;

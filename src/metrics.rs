@@ -3,7 +3,7 @@
 //! Names carry their unit. No label ever holds a flow id. Lag is kept in a [`LagTable`] of our own, since a series of
 //! the recorder can't be taken back, and that of a partition that went to another member has to vanish.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{
@@ -86,7 +86,7 @@ metrics! {
     EVENTS_MERGED = "flowtrail_events_merged_total", Kind::Counter, Count, [],
         "Events that met another of the same row within their batch and cost no row of their own.";
     DEAD_LETTERS = "flowtrail_dead_letters_total", Kind::Counter, Count, ["reason"],
-        "Messages put into ft_dead_letter, by reason.";
+        "Messages kept as dead letters, by reason.";
     EVENTS_SANITIZED = "flowtrail_events_sanitized_total", Kind::Counter, Count, ["reason"],
         "Oddities of events that were put right before they were stored, by reason.";
     BATCH_ROWS = "flowtrail_batch_rows", ROWS, Count, [],
@@ -216,11 +216,8 @@ fn write_head(text: &mut String, metric: &Metric) {
         Kind::Gauge => "gauge",
         Kind::Histogram(_) => "histogram",
     };
-    text.push_str(&format!(
-        "# HELP {name} {help}\n# TYPE {name} {kind}\n",
-        name = metric.name,
-        help = metric.help
-    ));
+    let _ =
+        writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}", name = metric.name, help = metric.help);
 }
 
 /// What became of a row.

@@ -56,7 +56,14 @@ fn filter(levels: Option<&str>) -> Result<EnvFilter, TelemetryError> {
     if is_word && levels.parse::<tracing::metadata::LevelFilter>().is_err() {
         return Err(wrong());
     }
-    EnvFilter::builder().parse(levels).map_err(|_| wrong())
+    let lower = levels.to_ascii_lowercase();
+    let levels = match lower.as_str() {
+        "info" => DEFAULT_LEVELS.to_owned(),
+        // What the libraries say to themselves drowns the rest; a list still gets it.
+        "debug" | "trace" => format!("{DEFAULT_LEVELS},flowtrail={lower},librdkafka={lower}"),
+        _ => levels.to_owned(),
+    };
+    EnvFilter::builder().parse(&levels).map_err(|_| wrong())
 }
 
 #[cfg(test)]
@@ -71,5 +78,12 @@ mod tests {
         for bad in ["verbose", "info,flowtrail=loud"] {
             assert!(filter(Some(bad)).unwrap_err().to_string().contains(bad));
         }
+    }
+
+    #[test]
+    fn debug_is_for_flowtrail_and_librdkafka_not_for_every_library() {
+        let shown = filter(Some("DEBUG")).unwrap().to_string();
+        assert!(shown.contains("flowtrail=debug") && shown.contains("librdkafka=debug"), "{shown}");
+        assert!(shown.split(',').any(|level| level == "info"), "{shown}");
     }
 }

@@ -1,1 +1,222 @@
-//! `flowtrail flow`
+//! `flowtrail flow`: what was recorded.
+
+use anyhow::bail;
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use super::{
+    UsageError,
+    output::{Column, Format, Output, duration, or_dash, time},
+    when,
+};
+use crate::{
+    clock,
+    config::{Config, Postgres},
+    postgres::{
+        connect::{self, PostgresError},
+        read::{self, Filter, Summary},
+    },
+};
+
+mod show;
+
+/// `application_name` of these sessions.
+const APPLICATION: &str = "flowtrail flow";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flowtrail flow list --status Failed --since -2h
+  flowtrail flow list --app orders --limit 100 --format ndjson
+  flowtrail flow show 1c4f… --payloads")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List flows, newest first
+    List(List),
+    /// Show one flow: its state, re-runs and steps
+    Show(Show),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flowtrail flow list
+  flowtrail flow list --status Failed --since -2h
+  flowtrail flow list --since 2026-11-21 --until 2026-11-22 --format json
+  flowtrail flow list --after 1c4f…          the page behind that flow")]
+struct List {
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Only this status, in the runtime's own word; may be repeated
+    #[arg(long = "status", value_name = "STATUS")]
+    statuses: Vec<String>,
+    /// Only flows of this name
+    #[arg(long, value_name = "NAME")]
+    flow: Option<String>,
+    /// Only flows of this app
+    #[arg(long, value_name = "NAME")]
+    app: Option<String>,
+    /// Started at or after: 2026-11-21T10:00:00Z, 2026-11-21, or how long ago, like -2h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Started before
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Only what comes after this flow in the list
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flowtrail flow show 1c4f…
+  flowtrail flow show 1c4f… --payloads
+  flowtrail flow show 1c4f… --format json | jq '.steps[] | select(.status == \"Failed\")'")]
+struct Show {
+    /// Flow instance id
+    id: String,
+    /// Print what the flow and its steps were given and gave (JSON always has it)
+    #[arg(long)]
+    payloads: bool,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+}
+
+const COLUMNS: [Column<Summary>; 9] = [
+    Column::whole("ID", |flow| flow.id.clone()),
+    Column::text("FLOW", |flow| or_dash(flow.flow.as_ref())),
+    Column::text("APP", |flow| or_dash(flow.app.as_ref())),
+    Column::text("VERSION", |flow| or_dash(flow.version.as_ref())),
+    Column::text("STATUS", |flow| or_dash(flow.status.as_ref())),
+    Column::whole("STARTED", |flow| time(flow.started)),
+    Column::number("DURATION", |flow| duration(flow.duration_ms)),
+    Column::number("RERUNS", |flow| flow.reruns.to_string()),
+    Column::text("HOST", |flow| or_dash(flow.host.as_ref())),
+];
+
+pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
+    match args.command {
+        Command::List(args) => list(args, &config.postgres).await,
+        Command::Show(args) => show(args, &config.postgres).await,
+    }
+}
+
+async fn list(args: List, postgres: &Postgres) -> anyhow::Result<()> {
+    let mut filter = filter(&args, clock::now())?;
+    let client = connect::connect(postgres, APPLICATION).await?;
+    let failed = |error| PostgresError::of_statement(postgres, error);
+    if let Some(id) = args.after {
+        let Some(start) = read::start_of(&client, &id).await.map_err(failed)? else {
+            bail!("there is no flow {id} to begin after");
+        };
+        filter.after = Some((id, start));
+    }
+    let flows = read::list(&client, &filter, args.limit).await.map_err(failed)?;
+    let mut output = Output::stdout();
+    output.items(args.format, &flows, &COLUMNS)?;
+    output.finish()?;
+    if args.format == Format::Table {
+        hint(&flows, args.limit, &filter);
+    }
+    Ok(())
+}
+
+fn filter(args: &List, now: Timestamp) -> Result<Filter, UsageError> {
+    let when = |flag: &str, text: Option<&String>| {
+        text.map(|text| when::parse(text, now))
+            .transpose()
+            .map_err(|why| UsageError(format!("{flag}: {why}")))
+    };
+    Ok(Filter {
+        statuses: args.statuses.iter().flat_map(|status| spellings(status)).collect(),
+        flow: args.flow.clone(),
+        app: args.app.clone(),
+        since: when("--since", args.since.as_ref())?,
+        until: when("--until", args.until.as_ref())?,
+        after: None,
+    })
+}
+
+/// Runtimes write `Failed`, people type `failed`: both are looked up, so that an index can still be used.
+fn spellings(status: &str) -> Vec<String> {
+    let lower = status.to_lowercase();
+    let mut letters = lower.chars();
+    let capital: String =
+        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect());
+    vec![status.to_owned(), capital, status.to_uppercase(), lower]
+}
+
+/// Tells a person what a table can't: why it is empty, or how to go on.
+fn hint(flows: &[Summary], limit: u32, filter: &Filter) {
+    let full = u32::try_from(flows.len()).is_ok_and(|count| count == limit);
+    if let (true, Some(last)) = (full, flows.last()) {
+        say(&format!("there may be more: --after {}", last.id));
+    } else if flows.is_empty() {
+        say(&emptied_by(filter));
+    }
+}
+
+fn emptied_by(filter: &Filter) -> String {
+    let status = filter.statuses.chunks(4).filter_map(|spellings| spellings.first());
+    let mut reasons: Vec<String> = status.map(|status| format!("status {status}")).collect();
+    reasons.extend(filter.flow.as_ref().map(|flow| format!("flow {flow}")));
+    reasons.extend(filter.app.as_ref().map(|app| format!("app {app}")));
+    reasons.extend(filter.since.map(|since| format!("started since {since}")));
+    reasons.extend(filter.until.map(|until| format!("started before {until}")));
+    reasons.extend(filter.after.as_ref().map(|(id, _)| format!("after {id}")));
+    if reasons.is_empty() {
+        return "no flow has been recorded yet".to_owned();
+    }
+    format!("no flow is recorded with {}", reasons.join(", "))
+}
+
+fn say(text: &str) {
+    use std::io::Write as _;
+    // A hint that can't be given is none.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+async fn show(args: Show, postgres: &Postgres) -> anyhow::Result<()> {
+    let mut client = connect::connect(postgres, APPLICATION).await?;
+    let found = read::show(&mut client, &args.id).await;
+    let Some(flow) = found.map_err(|error| PostgresError::of_statement(postgres, error))? else {
+        bail!("there is no flow {}", args.id);
+    };
+    let mut output = Output::stdout();
+    match args.format {
+        Format::Table => show::print(&mut output, &flow, args.payloads)?,
+        Format::Json => output.json(&flow)?,
+        Format::Ndjson => output.line_of_json(&flow)?,
+    }
+    Ok(output.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_says_what_emptied_it() {
+        assert_eq!(emptied_by(&Filter::default()), "no flow has been recorded yet");
+        let statuses = ["failed", "Started"].iter().flat_map(|status| spellings(status)).collect();
+        let filter = Filter { statuses, app: Some("orders".to_owned()), ..Filter::default() };
+        assert_eq!(emptied_by(&filter), "no flow is recorded with status failed, status Started, app orders");
+    }
+
+    #[test]
+    fn a_status_is_found_however_it_is_typed() {
+        assert!(spellings("failed").contains(&"Failed".to_owned()));
+        assert!(spellings("ACTIVE").contains(&"active".to_owned()));
+    }
+}

@@ -2,10 +2,17 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, SslMode};
 
 /// How long one attempt to connect may take where the connection string doesn't say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a session may be silent before the other side is asked whether it is there; then every few seconds.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(6);
+const KEEPALIVE_RETRIES: u32 = 5;
+/// The driver's own, which nobody asked for.
+const DRIVER_KEEPALIVE: Duration = Duration::from_hours(2);
 
 /// How far the server's certificate is checked; the names are libpq's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +51,21 @@ impl Connection {
                 return Err("the host is not a host name; an @ in a password is written %40".to_owned());
             }
         }
+        if driver.get_hosts().is_empty() {
+            // TLS wants a name to talk to; an address will do.
+            let addresses = driver.get_hostaddrs().to_vec();
+            for address in &addresses {
+                driver.host(address.to_string());
+            }
+        }
+        // As libpq has it: within one machine there is nothing to encrypt.
+        if driver.get_hosts().iter().all(|host| !matches!(host, Host::Tcp(_))) {
+            driver.ssl_mode(SslMode::Disable);
+        }
         if driver.get_connect_timeout().is_none() {
             driver.connect_timeout(CONNECT_TIMEOUT);
         }
+        notice_silence(&mut driver);
         let verify = match tls.mode.as_deref() {
             Some("verify-full") => Verify::Host,
             Some("verify-ca") => Verify::Authority,
@@ -54,6 +73,19 @@ impl Connection {
             _ => Verify::Nothing,
         };
         Ok(Self { driver, verify, root_cert: tls.root_cert })
+    }
+}
+
+/// A server that vanished without a word is noticed after a minute, not after two hours, unless asked otherwise.
+fn notice_silence(driver: &mut tokio_postgres::Config) {
+    if driver.get_keepalives_idle() == DRIVER_KEEPALIVE {
+        driver.keepalives_idle(KEEPALIVE);
+    }
+    if driver.get_keepalives_interval().is_none() {
+        driver.keepalives_interval(KEEPALIVE_INTERVAL);
+    }
+    if driver.get_keepalives_retries().is_none() {
+        driver.keepalives_retries(KEEPALIVE_RETRIES);
     }
 }
 
@@ -181,15 +213,13 @@ fn percent_decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
+        let byte = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        if let (b'%', Some(byte)) = (first, byte) {
+            bytes.push(byte);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -197,8 +227,6 @@ fn percent_decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio_postgres::config::SslMode;
-
     use super::*;
 
     #[test]
@@ -236,6 +264,26 @@ mod tests {
         let require = Connection::parse("postgres://db/x?sslmode=require&sslrootcert=ca.pem").unwrap();
         assert_eq!(require.verify, Verify::Authority);
         assert!(Connection::parse("postgres://db/x?sslmode=verify-most").unwrap_err().contains("verify-ca"));
+    }
+
+    #[test]
+    fn a_server_that_vanished_is_noticed_after_a_minute_unless_asked_otherwise() {
+        let driver = |text| Connection::parse(text).unwrap().driver;
+        let usual = driver("postgres://db/x");
+        assert_eq!(usual.get_keepalives_idle(), KEEPALIVE);
+        assert_eq!(usual.get_keepalives_retries(), Some(KEEPALIVE_RETRIES));
+        let asked = driver("postgres://db/x?keepalives_idle=60&keepalives_interval=7&connect_timeout=3");
+        assert_eq!(asked.get_keepalives_idle(), Duration::from_mins(1));
+        assert_eq!(asked.get_keepalives_interval(), Some(Duration::from_secs(7)));
+        assert_eq!(asked.get_connect_timeout(), Some(&Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_socket_in_the_file_system_is_not_encrypted() {
+        let connection = Connection::parse("host=/run/postgresql sslmode=require").unwrap();
+        assert_eq!(connection.driver.get_ssl_mode(), SslMode::Disable);
+        let connection = Connection::parse("hostaddr=127.0.0.1 user=ann").unwrap();
+        assert_eq!(connection.driver.get_hosts(), [Host::Tcp("127.0.0.1".to_owned())]);
     }
 
     #[test]

@@ -48,6 +48,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::Default => write!(f, "{}: {}", self.key, self.message),
+            Origin::Environment(name) if *name == self.key => {
+                write!(f, "environment {name}: {}", self.message)
+            }
             origin => write!(f, "{origin}: {}: {}", self.key, self.message),
         }
     }

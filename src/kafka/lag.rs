@@ -35,6 +35,9 @@ const LOOK_ONLY: [(&str, &str); 8] = [
     ("statistics.interval.ms", "0"),
 ];
 
+/// How long to wait for what librdkafka has to say about brokers that don't answer.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Which topics are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topics {
@@ -317,10 +320,15 @@ impl Look {
 
     fn unreachable(&self) -> LagError {
         // What librdkafka has to say about a broker waits to be fetched.
-        let _ = self.consumer.poll(Duration::ZERO);
-        let reason =
-            self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        LagError::Unreachable { servers: self.servers.clone(), reason }
+        let until = clock::monotonic() + LAST_WORDS;
+        while self.last_error().is_none() && clock::monotonic() < until {
+            let _ = self.consumer.poll(Duration::from_millis(10));
+        }
+        LagError::Unreachable { servers: self.servers.clone(), reason: self.last_error() }
+    }
+
+    fn last_error(&self) -> Option<String> {
+        self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -330,20 +338,29 @@ struct Quiet {
     last_error: Mutex<Option<String>>,
 }
 
+impl Quiet {
+    /// Keeps the end of `127.0.0.1:1/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)`.
+    fn keep(&self, reason: &str) {
+        let words = reason.split(" (after").next().unwrap_or(reason);
+        let words = words.rsplit("failed: ").next().unwrap_or(words).to_owned();
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+}
+
 impl ClientContext for Quiet {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "librdkafka", facility, message);
+        // A consumer hears of a failed connection only here: as an event it has lost its words.
+        if facility == "FAIL" {
+            self.keep(message.rsplit("]: ").next().unwrap_or(message));
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason);
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            return;
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.keep(reason);
         }
-        // `127.0.0.1:1/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)`
-        let words = reason.split(" (after").next().unwrap_or(reason);
-        let words = words.rsplit("failed: ").next().unwrap_or(words).to_owned();
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions with Postgres: TLS as `sslmode` wants it, bounded in time, and errors that say what to do.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -17,7 +17,7 @@ use crate::config::{self, ConfigError, Connection, Verify};
 mod certificates;
 
 /// Does the talking for a [`Client`]; it has to be polled for the client to get on, and ends with the session.
-pub type Driver = tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+pub type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>;
 
 /// Why Postgres can't be used, as one sentence that names where, and what to do. It never holds a password.
 #[derive(Debug, Error)]
@@ -54,7 +54,7 @@ pub enum PostgresError {
         error: tokio_postgres::Error,
     },
     /// A statement failed.
-    #[error("{place} refused: {reason}; {advice}")]
+    #[error("{place}: {reason}; {advice}")]
     Statement {
         /// Host, port, database and user.
         place: String,
@@ -112,7 +112,29 @@ pub async fn open(postgres: &config::Postgres, application: &str) -> Result<(Cli
     }
 }
 
-fn tls(target: &Connection) -> Result<MakeRustlsConnect, PostgresError> {
+/// TLS by rustls.
+#[derive(Clone)]
+pub struct Tls(MakeRustlsConnect);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl MakeTlsConnect<Socket> for Tls {
+    type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
+        // The driver asks for every session, a socket in the file system included, which has no host and no TLS.
+        let host = if host.is_empty() { "localhost" } else { host };
+        MakeTlsConnect::<Socket>::make_tls_connect(&mut self.0, host)
+    }
+}
+
+fn tls(target: &Connection) -> Result<Tls, PostgresError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -127,7 +149,7 @@ fn tls(target: &Connection) -> Result<MakeRustlsConnect, PostgresError> {
         if target.verify == Verify::Host { verifier } else { certificates::any_host(verifier) }
     };
     let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Tls(MakeRustlsConnect::new(config)))
 }
 
 fn roots(target: &Connection) -> Result<RootCertStore, PostgresError> {
@@ -171,10 +193,10 @@ fn place(driver: &tokio_postgres::Config) -> String {
     });
     let mut place = format!("Postgres at {}", places.collect::<Vec<_>>().join(","));
     if let Some(name) = driver.get_dbname() {
-        place.push_str(&format!(" (database {name})"));
+        let _ = write!(place, " (database {name})");
     }
     if let Some(user) = driver.get_user() {
-        place.push_str(&format!(" as {user}"));
+        let _ = write!(place, " as {user}");
     }
     place
 }

@@ -51,11 +51,10 @@ pub async fn list(client: &Client, filter: &Filter, limit: u32) -> Result<Vec<Su
 
 async fn run(client: &Client, statement: &Statement<'_>, limit: u32) -> Result<Vec<Summary>, Error> {
     let limit = i64::from(limit);
-    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = statement
-        .parameters
-        .iter()
-        .map(|(value, kind)| (value.as_ref() as &(dyn ToSql + Sync), kind.clone()))
-        .collect();
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = Vec::with_capacity(statement.parameters.len() + 1);
+    for (value, kind) in &statement.parameters {
+        parameters.push((value.as_ref(), kind.clone()));
+    }
     parameters.push((&limit, Type::INT8));
     let sql = format!("{} LIMIT ${}", statement.sql, parameters.len());
     client.query_typed(&sql, &parameters).await?.iter().map(Summary::of).collect()

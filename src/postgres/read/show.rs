@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn numbers_come_in_their_order_and_others_by_their_start() {
-        let mut steps = vec![
+        let mut steps = [
             step("later", Some(2)),
             step("10", Some(1)),
             step("early", Some(1)),

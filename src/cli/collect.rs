@@ -1,0 +1,74 @@
+//! `flowtrail collect`: a member of the consumer group.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    collector::{self, Shown},
+    config::Config,
+    http, metrics,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flowtrail collect
+  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 DATABASE_URL=postgres://flowtrail@db/flows flowtrail collect
+  flowtrail collect --group audit --http 127.0.0.1:0
+
+Run as many as there are partitions: they share them. SIGTERM or Ctrl-C finishes what is being written and leaves the
+group. An outage of Kafka or Postgres is waited for; nothing is lost and nothing is stored twice.")]
+pub(crate) struct Args {
+    /// Consumer group [default: kafka.group]
+    #[arg(long)]
+    group: Option<String>,
+    /// Topic to read, or ^regular expression; may be repeated [default: kafka.topics]
+    #[arg(long = "topic", value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// Address for /metrics, /livez and /readyz; port 0 takes a free one [default: http.listen]
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
+    let mut config = config.clone();
+    if let Some(group) = args.group {
+        config.kafka.group = group;
+    }
+    if !args.topics.is_empty() {
+        config.kafka.topics = args.topics;
+    }
+    if let Some(listen) = args.http {
+        config.http.listen = listen;
+    }
+    let stop = stop_on_signals()?;
+    let (served, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let exposition = metrics::install()?;
+    let health = collector::health(&config);
+    let router = http::router(health.clone(), exposition.clone());
+    let address = http::serve(&config.http.listen, router, served.clone(), &tasks).await?;
+    tasks.spawn(exposition.clone().upkeep(served.clone()));
+    tracing::info!(%address, group = config.kafka.group, topics = config.kafka.topics.join(" "), "collecting");
+
+    let outcome = collector::run(&config, Shown { health, lag: exposition.lag().clone() }, stop).await;
+    served.cancel();
+    tasks.close();
+    tasks.wait().await;
+    tracing::info!("collector stopped");
+    Ok(outcome?)
+}
+
+/// A token that SIGTERM or SIGINT cancels.
+pub(super) fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(stop)
+}

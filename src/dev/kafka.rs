@@ -50,7 +50,7 @@ const JAVA_OPTIONS: [&str; 5] = [
 /// 16 MiB of payload, and room for the key, the headers and the batch around it.
 const MESSAGE_MAX_BYTES: &str = "17825792";
 
-const SETTINGS: [(&str, &str); 24] = [
+const SETTINGS: [(&str, &str); 26] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
     ("controller.listener.names", "CONTROLLER"),
@@ -70,6 +70,9 @@ const SETTINGS: [(&str, &str); 24] = [
     ("offsets.topic.num.partitions", "4"),
     ("transaction.state.log.num.partitions", "4"),
     ("share.coordinator.state.topic.num.partitions", "1"),
+    // After a crash the node must wait until its former self counts as gone: 9 seconds by default.
+    ("broker.session.timeout.ms", "3000"),
+    ("broker.heartbeat.interval.ms", "500"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("message.max.bytes", MESSAGE_MAX_BYTES),
     ("replica.fetch.max.bytes", MESSAGE_MAX_BYTES),

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tracing::warn;
+use tracing::debug;
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
@@ -169,7 +169,7 @@ fn fetch(
             Err(error @ (DownloadError::Fetch { .. } | DownloadError::Checksum { .. }))
                 if attempt < ATTEMPTS =>
             {
-                warn!(attempt, "{error}");
+                debug!(attempt, "{error}");
                 thread::sleep(Duration::from_millis(500) * attempt);
                 attempt += 1;
             }

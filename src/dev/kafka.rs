@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,7 +16,7 @@ use tracing::debug;
 use super::cache::Cache;
 use super::data_dir::remove;
 use super::download::DownloadError;
-use super::process::{Launch, StopSignal, quiet};
+use super::process::{Launch, Process, StopSignal};
 use super::server::{Program, ServerError, free_port};
 use super::{artifact, java};
 
@@ -38,6 +37,8 @@ const LOG: &str = "kafka.log";
 const CONSOLE: &str = "console.log";
 /// How long one attempt to see whether it answers may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long preparing the topics' folder may take; a second or two is usual.
+const FORMAT_TIMEOUT: Duration = Duration::from_mins(2);
 /// A small heap, and the collector that costs least on a machine with few processors.
 const JAVA_OPTIONS: [&str; 5] = [
     "-Xmx512m",
@@ -107,12 +108,14 @@ pub enum KafkaError {
     #[error(transparent)]
     Download(#[from] DownloadError),
     /// Its folder could not be prepared by its own tool.
-    #[error("Kafka's storage tool could not prepare {}: {said}", path.display())]
+    #[error("Kafka's storage tool could not prepare {}: {said}; see {}", path.display(), log.display())]
     Format {
         /// The folder.
         path: PathBuf,
-        /// The last it said.
+        /// The line of its log that tells most.
         said: String,
+        /// Its log.
+        log: PathBuf,
     },
     /// A file or folder could not be read or written.
     #[error("could not use {}; check its permissions and the space left", path.display())]
@@ -185,6 +188,19 @@ impl Kafka {
         })
     }
 
+    /// Java with these arguments, in Kafka's folder.
+    fn launch(&self, args: Vec<OsString>) -> Launch {
+        Launch {
+            program: self.java.clone(),
+            args,
+            dir: self.dir.clone(),
+            account: None,
+            log: self.dir.join(CONSOLE),
+            pid_file: self.data_dir.join(PID_FILE),
+            stop: StopSignal::Terminate,
+        }
+    }
+
     /// Prepares the topics' folder the first time; again if that was interrupted, when it can't hold anything yet.
     fn format(&self) -> Result<(), KafkaError> {
         let formatted = self.dir.join(FORMATTED);
@@ -193,19 +209,12 @@ impl Kafka {
         }
         let topics = self.dir.join(TOPICS);
         remove(&topics).map_err(KafkaError::io(&topics))?;
-        let mut command = Command::new(&self.java);
-        command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp"]).arg(&self.class_path);
-        command.args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c", PROPERTIES]);
-        quiet(&mut command, &self.dir, None);
-        let output = command.output().map_err(KafkaError::io(&self.java))?;
-        if !output.status.success() {
-            let text = [output.stdout, output.stderr].concat();
-            let text = String::from_utf8_lossy(&text);
-            let said =
-                text.lines().map(str::trim).find(|line| line.contains("Exception") || line.contains("rror"));
-            let said = said.or_else(|| text.lines().last()).unwrap_or("it said nothing").to_owned();
-            return Err(KafkaError::Format { path: topics, said });
-        }
+        let options: [OsString; 3] = ["-Xmx256m".into(), "-XX:TieredStopAtLevel=1".into(), "-cp".into()];
+        let tool =
+            ["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c", PROPERTIES].map(OsString::from);
+        let args = options.into_iter().chain([self.class_path.clone()]).chain(tool).collect();
+        let outcome = Process::run(&self.launch(args), FORMAT_TIMEOUT).map_err(KafkaError::io(&self.java))?;
+        outcome.map_err(|said| KafkaError::Format { path: topics, said, log: self.dir.join(CONSOLE) })?;
         fs::write(&formatted, "").map_err(KafkaError::io(&formatted))
     }
 }
@@ -234,15 +243,7 @@ impl Program for Kafka {
         let mut folder = OsString::from("-Dflowtrail.dev=");
         folder.push(&self.data_dir);
         args.extend([folder, "-cp".into(), self.class_path.clone(), "kafka.Kafka".into(), PROPERTIES.into()]);
-        Ok(Launch {
-            program: self.java.clone(),
-            args,
-            dir: self.dir.clone(),
-            account: None,
-            log: self.dir.join(CONSOLE),
-            pid_file: self.data_dir.join(PID_FILE),
-            stop: StopSignal::Terminate,
-        })
+        Ok(self.launch(args))
     }
 
     fn is_ready(&self) -> bool {

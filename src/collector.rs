@@ -82,25 +82,19 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
     let lanes_done = CancellationToken::new();
     let (mut tasks, consumer) = start(config, shown, &stop, &lanes_done)?;
 
-    let mut outcome = Ok(());
+    let mut ended = Vec::new();
     let mut consumer_ended = consumer.ended;
     tokio::select! {
         () = stop.cancelled() => {}
-        ended = tasks.join_next() => outcome = ended.map_or(Ok(()), flatten),
-        ended = &mut consumer_ended => {
-            outcome = ended.unwrap_or_else(|_| Err(CollectError::Died("the consumer's thread".to_owned())));
-        }
+        lane = tasks.join_next() => ended.extend(lane.map(flatten)),
+        outcome = &mut consumer_ended => ended.push(of_consumer(outcome)),
     }
-    if outcome.is_ok() && !stop.is_cancelled() {
-        outcome = Err(CollectError::Died("a lane".to_owned()));
-    }
+    let told = stop.is_cancelled();
     stop.cancel();
     let limit = Duration::from_millis(config.collector.shutdown_timeout_ms);
     let finish = async {
-        while let Some(ended) = tasks.join_next().await {
-            if let (Err(error), true) = (flatten(ended), outcome.is_ok()) {
-                outcome = Err(error);
-            }
+        while let Some(lane) = tasks.join_next().await {
+            ended.push(flatten(lane));
         }
     };
     if tokio::time::timeout(limit, finish).await.is_err() {
@@ -112,7 +106,27 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
     if tokio::time::timeout(limit, wait_for(consumer.thread)).await.is_err() {
         tracing::warn!("the group could not be left in time");
     }
-    outcome
+    // Lanes end without an error when the consumer does, so its word is looked for too.
+    if !consumer_ended.is_terminated() {
+        match consumer_ended.try_recv() {
+            Ok(outcome) => ended.push(outcome),
+            Err(sync::oneshot::error::TryRecvError::Closed) => {
+                ended.push(Err(CollectError::Died("the consumer's thread".to_owned())));
+            }
+            Err(sync::oneshot::error::TryRecvError::Empty) => {}
+        }
+    }
+    match ended.into_iter().find(Result::is_err) {
+        Some(error) => error,
+        None if told => Ok(()),
+        None => Err(CollectError::Died("a lane".to_owned())),
+    }
+}
+
+fn of_consumer(
+    outcome: Result<Result<(), CollectError>, sync::oneshot::error::RecvError>,
+) -> Result<(), CollectError> {
+    outcome.unwrap_or_else(|_| Err(CollectError::Died("the consumer's thread".to_owned())))
 }
 
 /// Looks at the tables, or brings them up to date, as `schema.mode` says.

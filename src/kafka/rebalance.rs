@@ -197,8 +197,8 @@ impl GroupContext {
     }
 
     fn read(&self, partitions: &[Partition]) -> Option<HashMap<Partition, Offset>> {
-        let read = tokio::time::timeout(READ_LIMIT, self.offsets.read(partitions));
-        match self.runtime.block_on(async { read.await }) {
+        let read = async { tokio::time::timeout(READ_LIMIT, self.offsets.read(partitions)).await };
+        match self.runtime.block_on(read) {
             Ok(Ok(found)) => Some(found.into_iter().collect()),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "stored offsets can't be read; the partitions wait");

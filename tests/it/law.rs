@@ -28,7 +28,7 @@ const LANES: usize = 3;
 
 /// How long the random test runs, in seconds; `.ci/long` gives it more.
 fn budget() -> Duration {
-    let seconds = std::env::var("FLOWTRAIL_LAW_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var("IT_LAW_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))
 }
 
@@ -44,7 +44,7 @@ async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order(
     for _ in 0..LANES {
         sessions.push(servers::session(&url).await);
     }
-    let first: u64 = std::env::var("FLOWTRAIL_LAW_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
+    let first: u64 = std::env::var("IT_LAW_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
     let (until, mut seed, mut seen) = (Instant::now() + budget(), first, dump::Seen::default());
     while Instant::now() < until || seed < first + 20 {
         let case = Case::generate(seed);
@@ -66,7 +66,7 @@ async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order(
 
 /// Adds a set and the model's answer to the corpus, when asked to make it anew.
 fn keep(case: &Case, expected: &serde_json::Value) {
-    let Ok(corpus) = std::env::var("FLOWTRAIL_LAW_CORPUS") else { return };
+    let Ok(corpus) = std::env::var("IT_LAW_CORPUS") else { return };
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(corpus).unwrap();
     writeln!(file, "{}", serde_json::json!({"events": case.events, "tables": expected})).unwrap();
 }

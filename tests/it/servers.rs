@@ -1,29 +1,91 @@
-//! The servers that all tests share: started by the first test that needs them, ended with the process.
+//! The servers that all tests share: started by the first test that needs them, ended with the process, however that
+//! ends (a watchdog of the stack sees to it).
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use flowtrail::{postgres::Session, schema};
+use flowtrail::{
+    config::{self, Config},
+    dev::{self, Stack, StackOptions},
+    kafka::admin::Admin,
+    postgres::Session,
+    schema,
+};
+use secrecy::ExposeSecret as _;
 use tokio_postgres::{Client, NoTls};
 
-pub async fn database_url() -> String {
-    std::env::var("FLOWTRAIL_TEST_DATABASE_URL").unwrap()
+/// How long a test waits for something to happen before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The one Kafka and the one Postgres. Blocks while they start.
+pub fn stack() -> &'static Stack {
+    static STACK: OnceLock<Stack> = OnceLock::new();
+    STACK.get_or_init(|| {
+        let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack");
+        // Of an earlier run; a test begins with nothing.
+        dev::reset(&data_dir).unwrap();
+        let mut options = StackOptions::new(data_dir);
+        options.postgres_settings.push(("fsync".to_owned(), "off".to_owned()));
+        options.postgres_settings.push(("max_connections".to_owned(), "300".to_owned()));
+        Stack::start(&options).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+/// A name that no other test of this run has.
+pub fn unique(what: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A configuration for the shared servers: a database, a topic and a group of its own.
+pub async fn config(partitions: i32) -> Config {
+    let mut config = config_of(&database().await).await;
+    config.kafka.topics = vec![topic(partitions).await];
+    config
+}
+
+/// A configuration for the shared Kafka and this database, with a group of its own.
+pub async fn config_of(database: &str) -> Config {
+    Config {
+        kafka: config::Kafka {
+            bootstrap_servers: bootstrap_servers().await,
+            group: unique("group"),
+            ..config::Kafka::default()
+        },
+        postgres: config::Postgres { url: Some(database.into()) },
+        ..Config::default()
+    }
+}
+
+pub async fn bootstrap_servers() -> String {
+    tokio::task::spawn_blocking(|| stack().bootstrap_servers().to_owned()).await.unwrap()
+}
+
+/// A topic of its own.
+pub async fn topic(partitions: i32) -> String {
+    let kafka = config::Kafka { bootstrap_servers: bootstrap_servers().await, ..config::Kafka::default() };
+    let name = unique("topic");
+    Admin::new(&kafka).unwrap().ensure_topic(&name, partitions, &[], PATIENCE).await.unwrap();
+    name
 }
 
 /// A database of its own with all tables, empty.
 pub async fn database() -> String {
     let url = empty_database().await;
-    schema::update(&mut connect(&url).await, Duration::from_secs(30)).await.unwrap();
+    schema::update(&mut connect(&url).await, PATIENCE).await.unwrap();
     url
 }
 
 /// A database of its own without tables.
 pub async fn empty_database() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let base = database_url().await;
-    let name = format!("it_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let base = tokio::task::spawn_blocking(|| stack().database_url().expose_secret().to_owned()).await.unwrap();
+    let name = unique("it").replace('-', "_");
     connect(&base).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
     let (server, _) = base.rsplit_once('/').unwrap();
     format!("{server}/{name}")
@@ -39,4 +101,14 @@ pub async fn connect(url: &str) -> Client {
 /// A session as a lane has it.
 pub async fn session(url: &str) -> Session {
     Session::prepare(connect(url).await).await.unwrap()
+}
+
+/// Waits until a condition holds, and fails with what it last said if it never does.
+pub async fn until<F: Future<Output = Result<(), String>>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let Err(last) = condition().await else { return };
+        assert!(Instant::now() < deadline, "{what} did not come true in {} s: {last}", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -75,7 +75,9 @@ fn totals(text: &str) -> Totals {
     let sum = |metric: &Metric| -> f64 {
         let of_it = |line: &&str| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let counts = |line: &&str| of_it(line) && !line.contains("op=\"unchanged\"");
-        text.lines().filter(counts).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        let values = text.lines().filter(counts).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        // The sum of nothing is -0.
+        values.sum::<f64>() + 0.0
     };
     Totals { events: sum(&EVENTS_CONSUMED), rows: sum(&ROWS_WRITTEN), dead_letters: sum(&DEAD_LETTERS) }
 }

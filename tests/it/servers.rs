@@ -82,11 +82,13 @@ pub async fn database() -> String {
     url
 }
 
-/// A database of its own without tables.
+/// A database of its own without tables. It sorts text by a language, not by bytes, so that a comparison that forgot
+/// to ask for bytes shows.
 pub async fn empty_database() -> String {
     let base = tokio::task::spawn_blocking(|| stack().database_url().expose_secret().to_owned()).await.unwrap();
     let name = unique("it").replace('-', "_");
-    connect(&base).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let create = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'und'");
+    connect(&base).await.batch_execute(&create).await.unwrap();
     let (server, _) = base.rsplit_once('/').unwrap();
     format!("{server}/{name}")
 }

@@ -98,7 +98,10 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
         }
     };
     if tokio::time::timeout(limit, finish).await.is_err() {
-        tracing::warn!(limit_ms = limit.as_millis(), "what was being written is abandoned; it will be read again");
+        tracing::warn!(
+            limit_ms = limit.as_millis(),
+            "what was being written is abandoned; it will be read again"
+        );
         tasks.shutdown().await;
     }
     lanes_done.cancel();
@@ -174,8 +177,9 @@ fn start(
 
     let commands = mpsc::channel();
     let mut tasks = JoinSet::new();
-    let lanes =
-        (0..collector.lanes).map(|lane| start_lane(lane, config, &shown, &commands.0, &mut tasks, stop)).collect();
+    let lanes = (0..collector.lanes)
+        .map(|lane| start_lane(lane, config, &shown, &commands.0, &mut tasks, stop))
+        .collect();
     let consume = Consume::new(Setup {
         consumer,
         assignment,

@@ -41,7 +41,8 @@ pub struct Envelope {
 impl Envelope {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        let headers = self.headers.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len) + 64);
+        let headers =
+            self.headers.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len) + 64);
         let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         160 + bytes(&self.key) + bytes(&self.payload) + headers.sum::<usize>()
     }

@@ -1,7 +1,15 @@
 //! The contract with flow runtimes, compiled from `proto/flowtrail/history/v1/history.proto`.
 
 /// Version 1 of the contract: [`v1::HistoryEvent`] is what a Kafka record carries.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::as_conversions, clippy::allow_attributes, reason = "generated")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::as_conversions,
+    clippy::allow_attributes,
+    reason = "generated"
+)]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/flowtrail.history.v1.rs"));
     include!(concat!(env!("OUT_DIR"), "/flowtrail.history.v1.serde.rs"));

@@ -26,7 +26,12 @@ pub struct Change {
 
 /// All changes this program knows, in order.
 pub const CHANGES: &[Change] = &[
-    Change { number: 1, name: "flow_history", needs: 1, sql: include_str!("schema/sql/0001_flow_history.sql") },
+    Change {
+        number: 1,
+        name: "flow_history",
+        needs: 1,
+        sql: include_str!("schema/sql/0001_flow_history.sql"),
+    },
     Change { number: 2, name: "merge_law", needs: 1, sql: include_str!("schema/sql/0002_merge_law.sql") },
     Change { number: 3, name: "bookkeeping", needs: 1, sql: include_str!("schema/sql/0003_bookkeeping.sql") },
 ];
@@ -75,7 +80,9 @@ pub struct Status {
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// Changes are missing.
-    #[error("the database is at schema change {found} and flowtrail needs {wanted}; run `flowtrail schema update`")]
+    #[error(
+        "the database is at schema change {found} and flowtrail needs {wanted}; run `flowtrail schema update`"
+    )]
     Behind {
         /// The last change applied, 0 if none.
         found: i32,
@@ -314,7 +321,8 @@ mod tests {
     #[test]
     fn newer_tables_are_taken_if_what_they_need_is_known() {
         let known = CHANGES.iter().map(|change| at(change.number, State::Applied, 1));
-        let newer = |needs| known.clone().chain([at(last_known() + 1, State::Unknown, needs)]).collect::<Vec<_>>();
+        let newer =
+            |needs| known.clone().chain([at(last_known() + 1, State::Unknown, needs)]).collect::<Vec<_>>();
         assert!(check(&newer(last_known())).is_ok());
         assert!(matches!(check(&newer(last_known() + 1)), Err(SchemaError::Ahead { .. })));
     }

@@ -165,7 +165,8 @@ fn announce(stack: &Stack, http: &str) -> anyhow::Result<()> {
         http: Some(http.to_owned()),
         pids: BTreeMap::from_iter(pids),
     };
-    info.write(stack.data_dir()).with_context(|| format!("writing {}", DevInfo::path(stack.data_dir()).display()))?;
+    info.write(stack.data_dir())
+        .with_context(|| format!("writing {}", DevInfo::path(stack.data_dir()).display()))?;
     let mut output = Output::stdout();
     output.line(&format!("flowtrail is up: kafka {kafka}  postgres {postgres}  http {http}"))?;
     Ok(output.finish()?)

@@ -18,7 +18,16 @@ use super::{
 pub type Environment = BTreeMap<OsString, OsString>;
 
 /// Names that begin with `FLOWTRAIL_` and are read elsewhere.
-pub const READ_ELSEWHERE: [&str; 3] = ["FLOWTRAIL_CONFIG", "FLOWTRAIL_LOG", "FLOWTRAIL_LOG_FORMAT"];
+pub const READ_ELSEWHERE: [&str; 8] = [
+    "FLOWTRAIL_CONFIG",
+    "FLOWTRAIL_LOG",
+    "FLOWTRAIL_LOG_FORMAT",
+    "FLOWTRAIL_CACHE_DIR",
+    "FLOWTRAIL_DATA_DIR",
+    "FLOWTRAIL_DEV_PACKAGED",
+    "FLOWTRAIL_MAVEN_URL",
+    "FLOWTRAIL_PYPI_FILES_URL",
+];
 
 const PREFIX: &str = "FLOWTRAIL_";
 const FILE_SUFFIX: &str = "_FILE";

@@ -41,8 +41,11 @@ pub(crate) fn consumer(
 ) -> Result<BaseConsumer<GroupContext>, Error> {
     // With the newer protocol the broker assigns, and librdkafka refuses an assignor of its own.
     let newer = kafka.librdkafka.contains_key("group.protocol");
-    let defaults: Vec<_> =
-        DEFAULTS.iter().copied().filter(|(key, _)| !(newer && *key == "partition.assignment.strategy")).collect();
+    let defaults: Vec<_> = DEFAULTS
+        .iter()
+        .copied()
+        .filter(|(key, _)| !(newer && *key == "partition.assignment.strategy"))
+        .collect();
     let needs = [NEEDS, &[("group.id", kafka.group.as_str())]].concat();
     client::settings(kafka, &defaults, &needs).create_with_context(context).map_err(Error::creating)
 }

@@ -149,7 +149,11 @@ impl Consume {
     }
 
     /// Reads until `stop`, then waits until the lanes are gone, writes the last group offsets and leaves the group.
-    pub(crate) fn run(mut self, stop: &CancellationToken, lanes_done: &CancellationToken) -> Result<(), ConsumeError> {
+    pub(crate) fn run(
+        mut self,
+        stop: &CancellationToken,
+        lanes_done: &CancellationToken,
+    ) -> Result<(), ConsumeError> {
         while !stop.is_cancelled() {
             self.obey()?;
             self.keep_up(clock::monotonic());
@@ -176,7 +180,8 @@ impl Consume {
             match self.with.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    let full = take(&message, &mut self.readings, &mut self.generation, &self.with, &mut self.lanes);
+                    let full =
+                        take(&message, &mut self.readings, &mut self.generation, &self.with, &mut self.lanes);
                     if full {
                         break;
                     }
@@ -201,7 +206,9 @@ impl Consume {
         let limit = self.with.lane_buffer_bytes;
         let mut wait = false;
         for number in 0..self.lanes.len() {
-            let (Some(state), Some(input)) = (self.lanes.get_mut(number), self.with.lanes.get(number)) else { break };
+            let (Some(state), Some(input)) = (self.lanes.get_mut(number), self.with.lanes.get(number)) else {
+                break;
+            };
             let load = input.load.bytes();
             if state.paused {
                 if load <= limit / 2 {
@@ -310,7 +317,8 @@ impl Consume {
                 continue;
             }
             let at = Position::Offset(stored.0);
-            if let Err(error) = list.add_partition_offset(&lease.partition.topic, lease.partition.number, at) {
+            if let Err(error) = list.add_partition_offset(&lease.partition.topic, lease.partition.number, at)
+            {
                 tracing::debug!(%error, "an offset does not fit Kafka");
             }
         }
@@ -331,9 +339,14 @@ impl Consume {
             let Some((first, end)) = self.with.assignment.ends(&lease.partition) else { continue };
             let next = lease.stored().map_or(first, |stored| stored.0.max(first));
             let records = u64::try_from(end - next).unwrap_or(0);
-            let age = |time: i64| Duration::from_millis(u64::try_from(clock::now().as_millisecond() - time).unwrap_or(0));
-            let seconds =
-                if records == 0 { Some(0.0) } else { lease.oldest_waiting().map(|time| age(time).as_secs_f64()) };
+            let age = |time: i64| {
+                Duration::from_millis(u64::try_from(clock::now().as_millisecond() - time).unwrap_or(0))
+            };
+            let seconds = if records == 0 {
+                Some(0.0)
+            } else {
+                lease.oldest_waiting().map(|time| age(time).as_secs_f64())
+            };
             self.with.lag.set(&lease.partition.topic, lease.partition.number, records, seconds);
             total += records;
         }
@@ -368,10 +381,12 @@ impl Consume {
     /// What an error of a poll means.
     fn judge(&self, error: &KafkaError) -> Result<(), ConsumeError> {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => match self.gap() {
-                Some(gap) => Err(gap),
-                None => Err(ConsumeError::Fatal(error.to_string())),
-            },
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                match self.gap() {
+                    Some(gap) => Err(gap),
+                    None => Err(ConsumeError::Fatal(error.to_string())),
+                }
+            }
             Some(RDKafkaErrorCode::Fatal) => Err(ConsumeError::Fatal(error.to_string())),
             _ => {
                 tracing::warn!(%error, "Kafka reported an error; librdkafka goes on by itself");
@@ -404,7 +419,8 @@ fn take(
 ) -> bool {
     refresh(readings, generation, &with.assignment);
     let same = |reading: &&mut Reading| {
-        reading.lease.partition.number == message.partition() && &*reading.lease.partition.topic == message.topic()
+        reading.lease.partition.number == message.partition()
+            && &*reading.lease.partition.topic == message.topic()
     };
     let Some(reading) = readings.iter_mut().find(same) else { return false };
     if message.offset() < reading.next || !reading.lease.is_live() {

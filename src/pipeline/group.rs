@@ -104,7 +104,11 @@ impl Gathered {
     fn add_event(&mut self, decoded: Decoded, envelope: &Envelope) {
         if decoded.is_oversized() {
             let limit = self.limits.payload_bytes;
-            self.reject(envelope, "oversized", format!("a field is above {limit} bytes and was cut in its row"));
+            self.reject(
+                envelope,
+                "oversized",
+                format!("a field is above {limit} bytes and was cut in its row"),
+            );
         }
         for oddity in decoded.sanitized {
             *self.sanitized.entry(oddity).or_default() += 1;

@@ -40,7 +40,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Postgres refused the batch for what a person has to put right.
-    #[error("Postgres refused to store a batch: {0}; nothing is lost, it will be stored once this is put right")]
+    #[error(
+        "Postgres refused to store a batch: {0}; nothing is lost, it will be stored once this is put right"
+    )]
     Refused(String),
     /// A session could not be opened for what a person has to put right.
     #[error(transparent)]
@@ -83,7 +85,9 @@ impl Writer {
             if self.ready.send(()).await.is_err() {
                 return Ok(());
             }
-            let Some(Some(gathered)) = stop.run_until_cancelled(self.input.recv()).await else { return Ok(()) };
+            let Some(Some(gathered)) = stop.run_until_cancelled(self.input.recv()).await else {
+                return Ok(());
+            };
             let Some(job) = prepare(gathered, &ledger) else { continue };
             match self.write_until_decided(&mut session, &job, &stop).await? {
                 Some(Verdict::Stored) => self.stored(&mut ledger, &job),
@@ -112,7 +116,12 @@ impl Writer {
                 Err(Failure::Retry(reason)) => {
                     let delay = delays.next().unwrap_or(BACKOFF.1);
                     let wait = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                    tracing::warn!(lane = self.lane, reason, retry_in_ms = wait, "a batch could not be stored yet");
+                    tracing::warn!(
+                        lane = self.lane,
+                        reason,
+                        retry_in_ms = wait,
+                        "a batch could not be stored yet"
+                    );
                     self.health.unmet(Condition::Database, reason);
                     if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                         return Ok(None);
@@ -129,7 +138,8 @@ impl Writer {
             None => self.open().await?,
         };
         let began = clock::monotonic();
-        let written = tokio::time::timeout(WRITE_LIMIT, postgres::write(&mut session, &self.group, &job.batch)).await;
+        let written =
+            tokio::time::timeout(WRITE_LIMIT, postgres::write(&mut session, &self.group, &job.batch)).await;
         metrics::stage("store", began.elapsed());
         match written {
             Err(_) => Err(Failure::retry(format!("no answer for {} s", WRITE_LIMIT.as_secs()))),

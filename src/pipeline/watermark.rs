@@ -26,7 +26,10 @@ impl Ledger {
 
     /// A batch under this lease was stored up to `next`.
     pub fn advance(&mut self, lease: &Lease, next: Offset) {
-        debug_assert!(self.expected(lease).is_none_or(|stored| stored < next), "an offset went back: {lease:?}");
+        debug_assert!(
+            self.expected(lease).is_none_or(|stored| stored < next),
+            "an offset went back: {lease:?}"
+        );
         self.stored.insert(lease.partition.clone(), (lease.generation, Some(next)));
     }
 }
@@ -53,7 +56,8 @@ pub struct Found {
 
 /// Judges the offsets that a batch found.
 pub fn judge(progress: &[Progress], found: &[(Partition, Offset)]) -> Verdict {
-    let stored = |wanted: &Partition| found.iter().find(|(partition, _)| partition == wanted).map(|(_, at)| *at);
+    let stored =
+        |wanted: &Partition| found.iter().find(|(partition, _)| partition == wanted).map(|(_, at)| *at);
     if progress.iter().all(|p| stored(&p.partition) == Some(p.next)) {
         return Verdict::Stored;
     }
@@ -103,7 +107,9 @@ mod tests {
         let behind = |stored| Found { partition: partition(0), expected: Some(Offset(3)), stored };
         let Verdict::Elsewhere(lost) = judge(&batch, &[(partition(1), Offset(4))]) else { panic!() };
         assert_eq!(lost[0], behind(None));
-        let Verdict::Elsewhere(ahead) = judge(&batch, &[(partition(0), Offset(7)), (partition(1), Offset(4))]) else {
+        let Verdict::Elsewhere(ahead) =
+            judge(&batch, &[(partition(0), Offset(7)), (partition(1), Offset(4))])
+        else {
             panic!()
         };
         assert_eq!(ahead[0], behind(Some(Offset(7))));

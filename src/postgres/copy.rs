@@ -54,7 +54,12 @@ impl CopyRows {
 }
 
 impl Encoder {
-    fn field<T>(&mut self, value: Option<T>, len: impl FnOnce(&T) -> usize, put: impl FnOnce(&mut BytesMut, T)) {
+    fn field<T>(
+        &mut self,
+        value: Option<T>,
+        len: impl FnOnce(&T) -> usize,
+        put: impl FnOnce(&mut BytesMut, T),
+    ) {
         match value {
             None => self.buffer.put_i32(-1),
             Some(value) => {

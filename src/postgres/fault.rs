@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn an_outage_is_tried_again_and_never_rejects() {
-        for code in ["08006", "53100", "53200", "53300", "55P03", "57P01", "57014", "25006", "40001", "40P01"] {
+        for code in ["08006", "53100", "53200", "53300", "55P03", "57P01", "57014", "25006", "40001", "40P01"]
+        {
             assert_eq!(of(code), Fault::Retry, "{code}");
         }
     }

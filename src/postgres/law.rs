@@ -97,7 +97,9 @@ impl Law {
         put("endtime", Self::pick("endtime", &wins, t, s));
         for (column, _) in self.piece {
             let picked = Self::pick(column, &wins, t, s);
-            let open = format!("WHEN GREATEST({t}.phase, {s}.phase) < {CLOSED} THEN GREATEST({t}.stepdata, {s}.stepdata)");
+            let open = format!(
+                "WHEN GREATEST({t}.phase, {s}.phase) < {CLOSED} THEN GREATEST({t}.stepdata, {s}.stepdata)"
+            );
             let of_step = self.step && *column == "stepdata";
             put(column, if of_step { picked.replacen("CASE", &format!("CASE {open}"), 1) } else { picked });
         }

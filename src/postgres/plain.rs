@@ -137,7 +137,10 @@ pub(super) async fn write<'a>(
     Ok(Plain::Written(special))
 }
 
-async fn look_up(session: &mut Session, flows: &[(&FlowId, &FlowFold)]) -> Result<HashMap<String, Stored>, Error> {
+async fn look_up(
+    session: &mut Session,
+    flows: &[(&FlowId, &FlowFold)],
+) -> Result<HashMap<String, Stored>, Error> {
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
     let rows = session.query(LOOK_UP, &[&ids]).await?;
     let read = |row: tokio_postgres::Row| {

@@ -45,7 +45,8 @@ impl Session {
         client.batch_execute(SETTINGS).await?;
         client.batch_execute(stage::CREATE).await?;
         // An oid is unsigned; as a lock key only its bits matter.
-        let table = client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
+        let table =
+            client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
         Ok(Self { client, statements: HashMap::new(), table })
     }
 

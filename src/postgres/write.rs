@@ -124,7 +124,12 @@ async fn begin(session: &mut Session, lock: &'static str) -> Result<(), Error> {
 }
 
 /// What goes with the offsets, the offsets, and the commit.
-async fn finish(session: &mut Session, group: &str, batch: &Batch, mut tally: Tally) -> Result<Written, Error> {
+async fn finish(
+    session: &mut Session,
+    group: &str,
+    batch: &Batch,
+    mut tally: Tally,
+) -> Result<Written, Error> {
     if !offset::compare_and_set(session, group, &batch.progress).await? {
         session.client().batch_execute("ROLLBACK").await?;
         let partitions: Vec<Partition> = batch.progress.iter().map(|p| p.partition.clone()).collect();

@@ -35,7 +35,9 @@ fn budget() -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order() {
     let Some(mut oracle) = Oracle::start() else {
-        eprintln!("SKIPPED: python3 is not installed, so the reference model can't run; install the package python3");
+        eprintln!(
+            "SKIPPED: python3 is not installed, so the reference model can't run; install the package python3"
+        );
         return;
     };
     let url = servers::database().await;
@@ -53,7 +55,12 @@ async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order(
         keep(&case, &expected);
 
         let tables = fold(&case).settle();
-        dump::assert_same(&dump::of_fold(&tables), &expected, &format!("seed {seed}, Rust fold"), &case.events);
+        dump::assert_same(
+            &dump::of_fold(&tables),
+            &expected,
+            &format!("seed {seed}, Rust fold"),
+            &case.events,
+        );
 
         sessions = deliver(sessions, &case, seed).await;
         let stored = dump::of_database(&client, &case.prefix()).await;

@@ -85,7 +85,8 @@ pub async fn database() -> String {
 /// A database of its own without tables. It sorts text by a language, not by bytes, so that a comparison that forgot
 /// to ask for bytes shows.
 pub async fn empty_database() -> String {
-    let base = tokio::task::spawn_blocking(|| stack().database_url().expose_secret().to_owned()).await.unwrap();
+    let base =
+        tokio::task::spawn_blocking(|| stack().database_url().expose_secret().to_owned()).await.unwrap();
     let name = unique("it").replace('-', "_");
     let create = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'und'");
     connect(&base).await.batch_execute(&create).await.unwrap();

@@ -73,9 +73,11 @@ impl Status {
 /// Sums of the series in an exposition. The recorder gives no other way to read what it holds.
 fn totals(text: &str) -> Totals {
     let sum = |metric: &Metric| -> f64 {
-        let of_it = |line: &&str| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let of_it =
+            |line: &&str| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let counts = |line: &&str| of_it(line) && !line.contains("op=\"unchanged\"");
-        let values = text.lines().filter(counts).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let values =
+            text.lines().filter(counts).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         // The sum of nothing is -0.
         values.sum::<f64>() + 0.0
     };

@@ -1,5 +1,5 @@
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::*;
 use crate::{
@@ -125,12 +125,8 @@ fn nul_in_text_becomes_the_replacement_character() {
 
 #[test]
 fn a_time_that_no_timestamp_holds_is_null() {
-    let event = flow_event(FlowEvent {
-        started_at: time(i64::MAX, 0),
-        ended_at: time(1, 499),
-        phase: 0,
-        ..sample()
-    });
+    let event =
+        flow_event(FlowEvent { started_at: time(i64::MAX, 0), ended_at: time(1, 499), phase: 0, ..sample() });
     let decoded = decode_event(&event, "f").unwrap();
     assert_eq!(decoded.sanitized, [Oddity::Time]);
     let row = run_row(decoded);

@@ -112,7 +112,9 @@ impl FlowFold {
         let mut facts = self.rewinds.clone();
         for ((step, execution), row) in &self.steps {
             let Some(number) = step.number().filter(|_| row.rerun) else { continue };
-            facts.extend(self.runs.range(..=execution).map(|(run, _)| Fact { from: Some(number), before: *run }));
+            facts.extend(
+                self.runs.range(..=execution).map(|(run, _)| Fact { from: Some(number), before: *run }),
+            );
         }
         facts.retain(|fact| self.tombstone.is_none_or(|dead| !dead.covers_fact(fact)));
         facts

@@ -144,7 +144,10 @@ fn a_closed_piece_is_taken_whole_and_its_nulls_show() {
 fn the_phase_decides_and_never_the_status() {
     let mut row = closed(Micros::new(5), "Completed");
     row.merge(StepRow { phase: Phase::Opened, end: None, ..closed(None, "Started") });
-    assert_eq!((row.phase, row.status.as_deref(), row.end), (Phase::Closed, Some("Completed"), Micros::new(5)));
+    assert_eq!(
+        (row.phase, row.status.as_deref(), row.end),
+        (Phase::Closed, Some("Completed"), Micros::new(5))
+    );
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn event(random: &mut StdRng, prefix: &str) -> Value {
             json!({"kind": "rewind", "flow": flow, "n": n, "before": pick(random, &[0, 1, 10, 13, 20, 23, 30, 99])})
         }
         17 => {
-            let before = pick(random, &[Value::Null, json!(0), json!(1), json!(10), json!(15), json!(23)]).clone();
+            let before =
+                pick(random, &[Value::Null, json!(0), json!(1), json!(10), json!(15), json!(23)]).clone();
             json!({"kind": "deleted", "flow": flow, "before": before})
         }
         _ => {
@@ -87,7 +88,20 @@ fn event(random: &mut StdRng, prefix: &str) -> Value {
 
 fn run(random: &mut StdRng, flow: &str, prefix: &str) -> Value {
     let mut event = Map::new();
-    for name in ["input", "output", "error", "user", "app", "version", "name", "host", "parent", "parentname", "status", "trace"] {
+    for name in [
+        "input",
+        "output",
+        "error",
+        "user",
+        "app",
+        "version",
+        "name",
+        "host",
+        "parent",
+        "parentname",
+        "status",
+        "trace",
+    ] {
         event.insert(name.into(), text(random));
     }
     let original = pick(random, &["", "A", "B", "C"]);
@@ -104,12 +118,17 @@ fn run(random: &mut StdRng, flow: &str, prefix: &str) -> Value {
 
 fn step(random: &mut StdRng, flow: &str) -> Value {
     let mut event = Map::new();
-    for name in ["input", "output", "error", "data", "misc", "task", "flowname", "subflow", "parentstep", "status"] {
+    for name in
+        ["input", "output", "error", "data", "misc", "task", "flowname", "subflow", "parentstep", "status"]
+    {
         event.insert(name.into(), text(random));
     }
     event.insert("kind".into(), json!("step"));
     event.insert("flow".into(), json!(flow));
-    event.insert("step".into(), json!(pick(random, &["0", "1", "2", "02", "10", "x", "-1", "9999999999999999999"])));
+    event.insert(
+        "step".into(),
+        json!(pick(random, &["0", "1", "2", "02", "10", "x", "-1", "9999999999999999999"])),
+    );
     event.insert("execution".into(), json!(pick(random, &[0, 5, 12, 15, 22, 25, 32])));
     event.insert("phase".into(), phase(random));
     event.insert("start".into(), time(random));
@@ -136,7 +155,10 @@ fn record(event: &Value) -> Record {
         n(name).map(|micros| {
             // Nanoseconds that are rounded away.
             let nanos = micros.rem_euclid(1_000_000) * 1000 + micros.rem_euclid(500);
-            pbjson_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap() }
+            pbjson_types::Timestamp {
+                seconds: micros.div_euclid(1_000_000),
+                nanos: i32::try_from(nanos).unwrap(),
+            }
         })
     };
     let phase = match n("phase") {
@@ -187,11 +209,9 @@ fn record(event: &Value) -> Record {
             misc: b("misc"),
             ..v1::StepEvent::default()
         }),
-        "rewind" => Event::Rewind(v1::Rewind {
-            flow_instance_id,
-            from_step: n("n"),
-            before: n("before").unwrap(),
-        }),
+        "rewind" => {
+            Event::Rewind(v1::Rewind { flow_instance_id, from_step: n("n"), before: n("before").unwrap() })
+        }
         "deleted" => Event::FlowDeleted(v1::FlowDeleted { flow_instance_id, before: n("before") }),
         _ => Event::App(v1::AppEvent {
             user_id: s("user"),

@@ -29,9 +29,14 @@ const TOPIC_LIMIT: Duration = Duration::from_secs(30);
 /// How often it is looked whether the servers still run.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How long to wait for another instance that is changing the schema.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(60);
+const SCHEMA_PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    clippy::struct_excessive_bools,
+    reason = "these are options, shown on the terminal"
+)]
 #[command(after_help = "\
 Examples:
   flowtrail dev

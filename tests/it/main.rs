@@ -10,3 +10,4 @@
 
 mod law;
 mod servers;
+mod skew;

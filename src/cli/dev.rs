@@ -3,7 +3,12 @@
 mod sample;
 mod status;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
@@ -174,7 +179,16 @@ fn announce(stack: &Stack, http: &str) -> anyhow::Result<()> {
         .with_context(|| format!("writing {}", DevInfo::path(stack.data_dir()).display()))?;
     let mut output = Output::stdout();
     output.line(&format!("flowtrail is up: kafka {kafka}  postgres {postgres}  http {http}"))?;
-    Ok(output.finish()?)
+    output.finish()?;
+    if io::stderr().is_terminal() {
+        // On a terminal only: a log must not hold the password.
+        writeln!(
+            io::stderr(),
+            "In another terminal:\n  export KAFKA_BOOTSTRAP_SERVERS={kafka} DATABASE_URL='{postgres}'\n  \
+             flowtrail flow list; flowtrail lag"
+        )?;
+    }
+    Ok(())
 }
 
 type Collector = JoinHandle<Result<(), CollectError>>;

@@ -9,6 +9,7 @@ mod law;
 mod offset;
 mod offset_reader;
 mod plain;
+mod pooler;
 pub mod read;
 mod session;
 mod special;
@@ -20,6 +21,7 @@ pub use self::{
     fault::{Fault, sentence},
     offset::{LastRecord, Progress, read as read_offsets},
     offset_reader::OffsetReader,
+    pooler::keeps_sessions,
     session::Session,
     write::{Batch, Ops, Tally, Written, write},
 };

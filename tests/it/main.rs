@@ -9,5 +9,6 @@
 )]
 
 mod law;
+mod pooler;
 mod servers;
 mod skew;

@@ -106,6 +106,11 @@ pub async fn session(url: &str) -> Session {
     Session::prepare(connect(url).await).await.unwrap()
 }
 
+/// Whether the tests run as root, as which some servers refuse to run.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+}
+
 /// Waits until a condition holds, and fails with what it last said if it never does.
 pub async fn until<F: Future<Output = Result<(), String>>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;

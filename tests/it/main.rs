@@ -2,5 +2,18 @@
 
 #![expect(unreachable_pub, reason = "tests")]
 
-mod law;
+mod collecting;
+mod program;
+mod proxy;
+mod rows;
 mod servers;
+mod topics;
+mod traffic;
+
+mod crashes;
+mod input;
+mod law;
+mod offsets;
+mod recorded;
+mod reruns;
+mod sharing;

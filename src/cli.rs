@@ -34,7 +34,7 @@ mod when;
 const START_HERE: &str = "\
 Start here:
   flowtrail dev            a Kafka, a Postgres and a collector on this machine, with sample traffic
-  flowtrail flow list      what was recorded, newest first
+  flowtrail flow list      what was recorded, newest first; set DATABASE_URL to what dev prints
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found a difference.";
 #[cfg(not(feature = "dev-stack"))]

@@ -37,7 +37,7 @@ use crate::{
 const KAFKA_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long to wait for another instance that is changing the schema.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(300);
+const SCHEMA_PATIENCE: Duration = Duration::from_mins(5);
 
 /// Why a collector does not start, or can't go on.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,12 @@
 mod sample;
 mod status;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
@@ -29,9 +34,14 @@ const TOPIC_LIMIT: Duration = Duration::from_secs(30);
 /// How often it is looked whether the servers still run.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How long to wait for another instance that is changing the schema.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(60);
+const SCHEMA_PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    clippy::struct_excessive_bools,
+    reason = "these are options, shown on the terminal"
+)]
 #[command(after_help = "\
 Examples:
   flowtrail dev
@@ -169,7 +179,16 @@ fn announce(stack: &Stack, http: &str) -> anyhow::Result<()> {
         .with_context(|| format!("writing {}", DevInfo::path(stack.data_dir()).display()))?;
     let mut output = Output::stdout();
     output.line(&format!("flowtrail is up: kafka {kafka}  postgres {postgres}  http {http}"))?;
-    Ok(output.finish()?)
+    output.finish()?;
+    if io::stderr().is_terminal() {
+        // On a terminal only: a log must not hold the password.
+        writeln!(
+            io::stderr(),
+            "In another terminal:\n  export KAFKA_BOOTSTRAP_SERVERS={kafka} DATABASE_URL='{postgres}'\n  \
+             flowtrail flow list; flowtrail lag"
+        )?;
+    }
+    Ok(())
 }
 
 type Collector = JoinHandle<Result<(), CollectError>>;

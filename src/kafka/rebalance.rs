@@ -43,6 +43,8 @@ pub(crate) struct Assignment {
 #[derive(Debug, Default)]
 struct State {
     leases: HashMap<Partition, Arc<Lease>>,
+    /// The group has taken this member, with or without partitions.
+    joined: bool,
     /// Assigned and paused, until it is known where they begin.
     waiting: BTreeSet<Partition>,
     /// First and end offset by partition, as librdkafka last reported them.
@@ -104,6 +106,15 @@ impl Assignment {
             before.end();
         }
         state.waiting.insert(partition.clone());
+    }
+
+    /// Whether the group has taken this member, with or without partitions.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.lock().joined
+    }
+
+    fn note_joined(&self, joined: bool) {
+        self.lock().joined = joined;
     }
 
     /// Gives a partition back.
@@ -183,11 +194,12 @@ impl GroupContext {
         for partition in &partitions {
             self.assignment.give_back(partition);
         }
-        let lost = consumer.assignment_lost();
-        if lost && !partitions.is_empty() {
+        let thrown_out = consumer.assignment_lost();
+        if thrown_out {
+            self.assignment.note_joined(false);
             metrics::rebalance("lost");
         }
-        tracing::info!(partitions = names(&partitions), lost, "partitions revoked");
+        tracing::info!(partitions = names(&partitions), lost = thrown_out, "partitions revoked");
         if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
             consumer.incremental_unassign(list)
         } else {
@@ -231,6 +243,7 @@ impl ConsumerContext for GroupContext {
         let answered = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 metrics::rebalance("assign");
+                self.assignment.note_joined(true);
                 self.assign(consumer, list)
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {

@@ -109,35 +109,3 @@ pub struct AppRow {
     /// Version of the app that was switched.
     pub version: Option<String>,
 }
-
-impl RunRow {
-    /// About how many bytes this row takes on the wire to Postgres.
-    pub(crate) fn weight(&self) -> usize {
-        let text = [&self.user, &self.app, &self.version, &self.name, &self.host, &self.parent]
-            .into_iter()
-            .chain([&self.parent_name, &self.original, &self.trace, &self.status])
-            .map(text_len)
-            .sum::<usize>();
-        96 + text + [&self.input, &self.output, &self.error].into_iter().map(bytes_len).sum::<usize>()
-    }
-}
-
-impl StepRow {
-    /// About how many bytes this row takes on the wire to Postgres.
-    pub(crate) fn weight(&self) -> usize {
-        let text = [&self.task, &self.flow_name, &self.subflow, &self.parent_step, &self.status]
-            .into_iter()
-            .map(text_len)
-            .sum::<usize>();
-        let payload = [&self.input, &self.output, &self.error, &self.data, &self.misc];
-        96 + text + payload.into_iter().map(bytes_len).sum::<usize>()
-    }
-}
-
-fn text_len(text: &Option<String>) -> usize {
-    text.as_ref().map_or(0, String::len)
-}
-
-fn bytes_len(bytes: &Option<Bytes>) -> usize {
-    bytes.as_ref().map_or(0, Bytes::len)
-}

@@ -119,7 +119,8 @@ struct Reading {
 struct LaneState {
     chunk: Chunk,
     full_since: Option<Instant>,
-    paused: bool,
+    /// Its partitions are paused: those of this generation of the assignment.
+    paused: Option<u64>,
 }
 
 pub(crate) struct Consume {
@@ -141,7 +142,7 @@ struct Due {
 
 impl Consume {
     pub(crate) fn new(with: Setup) -> Self {
-        let lane = |_: &LaneInput| LaneState { chunk: Chunk::default(), full_since: None, paused: false };
+        let lane = |_: &LaneInput| LaneState { chunk: Chunk::default(), full_since: None, paused: None };
         let lanes = with.lanes.iter().map(lane).collect();
         let now = clock::monotonic();
         let due = Due { commit: now, rewrite: now, lag: now, waiting: now };
@@ -155,7 +156,7 @@ impl Consume {
         lanes_done: &CancellationToken,
     ) -> Result<(), ConsumeError> {
         while !stop.is_cancelled() {
-            self.obey()?;
+            self.obey();
             self.keep_up(clock::monotonic());
             if self.hold_back(clock::monotonic()) {
                 thread::sleep(FULL_LANE_POLL);
@@ -203,25 +204,29 @@ impl Consume {
 
     /// Whether reading has to wait for a lane. A lane that stays full is paused, so that the others can go on.
     fn hold_back(&mut self, now: Instant) -> bool {
-        let limit = self.with.lane_buffer_bytes;
+        let (limit, generation) = (self.with.lane_buffer_bytes, self.with.assignment.generation());
         let mut wait = false;
         for number in 0..self.lanes.len() {
             let (Some(state), Some(input)) = (self.lanes.get_mut(number), self.with.lanes.get(number)) else {
                 break;
             };
             let load = input.load.bytes();
-            if state.paused {
+            if let Some(paused) = state.paused {
                 if load <= limit / 2 {
-                    state.paused = false;
+                    state.paused = None;
                     state.full_since = None;
                     self.switch(number, false);
+                } else if paused != generation {
+                    // Partitions have come to the lane since.
+                    state.paused = Some(generation);
+                    self.switch(number, true);
                 }
             } else if load < limit {
                 state.full_since = None;
             } else if now.duration_since(*state.full_since.get_or_insert(now)) < PAUSE_AFTER {
                 wait = true;
             } else {
-                state.paused = true;
+                state.paused = Some(generation);
                 metrics::pause();
                 self.switch(number, true);
             }
@@ -241,7 +246,7 @@ impl Consume {
         }
     }
 
-    fn obey(&mut self) -> Result<(), ConsumeError> {
+    fn obey(&mut self) {
         while let Ok(command) = self.with.commands.1.try_recv() {
             match command {
                 Command::Again(leases) => {
@@ -263,7 +268,6 @@ impl Consume {
                 }
             }
         }
-        Ok(())
     }
 
     /// Begins a lease of an assigned partition from what is stored. If the broker does not follow, it waits.
@@ -330,7 +334,7 @@ impl Consume {
     }
 
     fn measure_lag(&self, now: Instant) {
-        let (leases, waiting) = (self.with.assignment.leases(), self.with.assignment.waiting());
+        let leases = self.with.assignment.leases();
         self.with.lag.retain(|topic, number| {
             leases.iter().any(|lease| &*lease.partition.topic == topic && lease.partition.number == number)
         });
@@ -351,8 +355,10 @@ impl Consume {
             total += records;
         }
         self.with.health.note_lag(Some(total), now);
-        if !leases.is_empty() || !waiting.is_empty() {
+        if self.with.assignment.is_joined() {
             self.with.health.met(Condition::Group);
+        } else {
+            self.with.health.unmet(Condition::Group, "the group has not taken this member yet");
         }
     }
 

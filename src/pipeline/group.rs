@@ -68,6 +68,7 @@ impl Gathered {
     }
 
     /// Takes what is there and leaves nothing.
+    #[must_use]
     pub fn take(&mut self) -> Self {
         std::mem::replace(self, Self::new(self.limits))
     }
@@ -95,7 +96,7 @@ impl Gathered {
         };
         match decode(envelope.key.as_deref(), envelope.payload.as_ref(), self.limits.payload_bytes) {
             Ok(decoded) => self.add_event(decoded, &envelope),
-            Err(reject) => self.reject(&envelope, reject.reason(), reject.to_string()),
+            Err(reject) => self.reject(&envelope, reject.reason(), &reject.to_string()),
         }
         let partition = envelope.lease.partition.clone();
         self.reached.insert(partition, (envelope.lease.clone(), envelope));
@@ -107,20 +108,20 @@ impl Gathered {
             self.reject(
                 envelope,
                 "oversized",
-                format!("a field is above {limit} bytes and was cut in its row"),
+                &format!("a field is above {limit} bytes and was cut in its row"),
             );
         }
         for oddity in decoded.sanitized {
             *self.sanitized.entry(oddity).or_default() += 1;
         }
-        if self.fold.add(decoded.event).new_row {
+        if self.fold.add(decoded.event) {
             self.rows += 1;
         } else {
             self.merged += 1;
         }
     }
 
-    fn reject(&mut self, envelope: &Envelope, reason: &'static str, detail: String) {
+    fn reject(&mut self, envelope: &Envelope, reason: &'static str, detail: &str) {
         self.rows += 1;
         self.dead_letters.push(DeadLetter {
             partition: envelope.lease.partition.clone(),

@@ -109,54 +109,35 @@ pub struct Fold {
     pub apps: BTreeMap<(String, String), AppRow>,
 }
 
-/// What taking an event in did to the size of a fold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Growth {
-    /// The event made a row of its own; otherwise it was merged into one that was there.
-    pub new_row: bool,
-    /// About how many bytes came to it.
-    pub bytes: usize,
-}
-
 impl Fold {
-    /// Takes an event in.
-    pub fn add(&mut self, event: Event) -> Growth {
+    /// Takes an event in; says whether it made a row of its own, or was merged into one that was there.
+    pub fn add(&mut self, event: Event) -> bool {
         match event {
             Event::Flow { flow, run, row } => {
-                let bytes = row.weight() + flow.as_str().len();
-                let runs = &mut self.flows.entry(flow).or_default().runs;
-                Growth { new_row: put(runs, run, row, RunRow::merge), bytes }
+                put(&mut self.flows.entry(flow).or_default().runs, run, row, RunRow::merge)
             }
             Event::Step { flow, step, execution, row } => {
-                let bytes = row.weight() + flow.as_str().len() + step.as_str().len();
                 let steps = &mut self.flows.entry(flow).or_default().steps;
-                Growth { new_row: put(steps, (step, execution), row, StepRow::merge), bytes }
+                put(steps, (step, execution), row, StepRow::merge)
             }
             Event::Rewind { flow, from, before } => {
-                let rewinds = &mut self.flows.entry(flow).or_default().rewinds;
-                Growth { new_row: rewinds.insert(Fact { from, before }), bytes: 64 }
+                self.flows.entry(flow).or_default().rewinds.insert(Fact { from, before })
             }
             Event::Deleted { flow, before } => {
                 let tombstone = &mut self.flows.entry(flow).or_default().tombstone;
-                let new_row = tombstone.is_none();
+                let first = tombstone.is_none();
                 *tombstone = max(*tombstone, Some(before.map_or(Tombstone::Forever, Tombstone::Before)));
-                Growth { new_row, bytes: 64 }
+                first
             }
             Event::Snapshot { flow, step, data } => {
-                let bytes = data.len() + flow.as_str().len() + 96;
                 let key = (step, Sha256::digest(&data).into());
-                let snapshots = &mut self.flows.entry(flow).or_default().snapshots;
-                Growth { new_row: snapshots.insert(key, data).is_none(), bytes }
+                self.flows.entry(flow).or_default().snapshots.insert(key, data).is_none()
             }
-            Event::App(switch) => {
-                let bytes = 64 + switch.user.len() + switch.app.len();
-                let new_row = put(&mut self.apps, (switch.user, switch.app), switch.row, |old, new| {
-                    if new > *old {
-                        *old = new;
-                    }
-                });
-                Growth { new_row, bytes }
-            }
+            Event::App(switch) => put(&mut self.apps, (switch.user, switch.app), switch.row, |old, new| {
+                if new > *old {
+                    *old = new;
+                }
+            }),
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
 
 /// A batch whose write takes longer than this is given up with its session, and tried again in another: a server
 /// that hangs, or a network that swallows packets, says nothing by itself.
-const WRITE_LIMIT: Duration = Duration::from_secs(120);
+const WRITE_LIMIT: Duration = Duration::from_mins(2);
 
 /// How long to wait before a batch is tried again, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));

@@ -12,7 +12,7 @@ use crate::model::Micros;
 /// 4 kB at a time, which costs a third of the throughput.
 const CHUNK: usize = 128 << 10;
 
-/// Signature, flags, and length of the header's extension: PostgreSQL documentation, COPY, "Binary Format".
+/// Signature, flags, and length of the header's extension: `PostgreSQL` documentation, COPY, "Binary Format".
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// One `COPY … FROM STDIN (FORMAT binary)` under way. Dropping it unfinished makes Postgres abort the statement.
@@ -77,7 +77,7 @@ impl Encoder {
 
     /// A `bytea`.
     pub(crate) fn bytes(&mut self, bytes: Option<&[u8]>) {
-        self.field(bytes, |bytes| bytes.len(), |buffer, bytes| buffer.put_slice(bytes));
+        self.field(bytes, |bytes| bytes.len(), bytes::BufMut::put_slice);
     }
 
     /// A `timestamp without time zone`.

@@ -30,7 +30,7 @@ impl Fault {
         error.code().map_or(Self::Retry, Self::of_state)
     }
 
-    /// Judges a SQLSTATE (PostgreSQL documentation, appendix A).
+    /// Judges a SQLSTATE (`PostgreSQL` documentation, appendix A).
     fn of_state(state: &SqlState) -> Self {
         let code = state.code();
         let class = code.get(..2).unwrap_or_default();

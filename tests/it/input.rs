@@ -48,8 +48,8 @@ fn of_step(event: StepEvent) -> HistoryEvent {
     HistoryEvent { event: Some(Event::Step(event)) }
 }
 
-fn time(seconds: i64, nanos: i32) -> Option<pbjson_types::Timestamp> {
-    Some(pbjson_types::Timestamp { seconds, nanos })
+fn time(seconds: i64, nanos: i32) -> pbjson_types::Timestamp {
+    pbjson_types::Timestamp { seconds, nanos }
 }
 
 /// Text that no compression makes shorter.
@@ -145,24 +145,24 @@ fn put_right() -> Vec<Raw> {
     let nul = FlowEvent {
         flow_name: "a\0b".to_owned(),
         error: b"\0raw\0".to_vec().into(),
-        started_at: time(-62_135_596_801, 0),
-        ended_at: time(253_402_300_800, 0),
+        started_at: Some(time(-62_135_596_801, 0)),
+        ended_at: Some(time(253_402_300_800, 0)),
         host_id: String::new(),
         ..flow("nul\0id")
     };
     let edges = FlowEvent {
-        started_at: time(-62_135_596_800, 0),
-        ended_at: time(253_402_300_799, 999_999_000),
+        started_at: Some(time(-62_135_596_800, 0)),
+        ended_at: Some(time(253_402_300_799, 999_999_000)),
         ..flow("edges")
     };
     let unknown = FlowEvent {
         phase: 99,
         status_word: String::new(),
         status: 777,
-        ended_at: time(9, 0),
+        ended_at: Some(time(9, 0)),
         ..flow("phase")
     };
-    let unset = FlowEvent { phase: 0, ended_at: time(9, 0), ..flow("ended") };
+    let unset = FlowEvent { phase: 0, ended_at: Some(time(9, 0)), ..flow("ended") };
     let (long_flow, long_step) = (noise(LONGEST_ID), noise(LONGEST_ID));
     vec![
         Raw { key: None, ..Raw::of(&of_flow(flow("no key"))) },
@@ -223,7 +223,7 @@ async fn a_field_above_the_limit_is_cut_in_its_row_and_the_whole_message_is_kept
     let (short, long) = (noise(100), noise(101));
     let event = StepEvent { input: short.clone().into(), data: long.clone().into(), ..step("f", "1") };
     let raw = Raw::of(&of_step(event));
-    put(&config, &[raw.clone()]).await;
+    put(&config, std::slice::from_ref(&raw)).await;
     collect_all(&config).await;
     let client = servers::connect_to(&config).await;
     let sql =
@@ -243,7 +243,11 @@ async fn assert_kept_whole(client: &Client, raw: &Raw) {
 async fn all_framings_of_an_event_become_the_same_row() {
     let config = servers::config(1).await;
     let event = |id: &str| {
-        of_step(StepEvent { data: b"{\"a\":1}".to_vec().into(), started_at: time(5, 7_500), ..step(id, "1") })
+        of_step(StepEvent {
+            data: b"{\"a\":1}".to_vec().into(),
+            started_at: Some(time(5, 7_500)),
+            ..step(id, "1")
+        })
     };
     let framed = |index: &[u8], id: &str| {
         let value = [&[0, 0, 0, 1, 200], index, &event(id).encode_to_vec()].concat();

@@ -51,11 +51,11 @@ async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order(
         sessions.push(servers::session(&url).await);
     }
     let first: u64 = std::env::var("IT_LAW_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
-    let (until, mut seed, mut seen) = (Instant::now() + budget(), first, dump::Seen::default());
+    let (until, mut seed, mut rows) = (Instant::now() + budget(), first, dump::Rows::default());
     while Instant::now() < until || seed < first + 20 {
         let case = Case::generate(seed);
         let expected = oracle.tables(&case);
-        seen.count(&expected);
+        rows.count(&expected);
         keep(&case, &expected);
 
         let tables = fold(&case).settle();
@@ -71,8 +71,8 @@ async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order(
         dump::assert_same(&stored, &expected, &format!("seed {seed}, Postgres"), &case.events);
         seed += 1;
     }
-    println!("{} sets of events agree; rows by table: {seen}", seed - first);
-    seen.assert_none_is_zero();
+    println!("{} sets of events agree; rows by table: {rows}", seed - first);
+    rows.assert_none_is_zero();
 }
 
 /// Adds a set and the model's answer to the corpus, when asked to make it anew.

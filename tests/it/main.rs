@@ -1,6 +1,12 @@
 //! The integration tests: one binary, one Kafka and one Postgres for all of them.
 
-#![expect(unreachable_pub, reason = "tests")]
+#![expect(
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, and tests read the clock to give up"
+)]
 
 mod collecting;
 mod program;
@@ -17,3 +23,4 @@ mod offsets;
 mod recorded;
 mod reruns;
 mod sharing;
+mod skew;

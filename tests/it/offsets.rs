@@ -111,13 +111,13 @@ async fn an_offset_set_forward_under_a_running_collector_is_gone_on_from() {
     // Forward beyond what Kafka has is no place to go on from.
     set_offset(&client, &config, 0, 5_000).await;
     put(&config, &flows(110..111)).await;
-    assert_gap(collecting.ended().await, (5_000, 0, 111));
+    assert_gap(&collecting.ended().await, (5_000, 0, 111));
     assert_eq!(stored(&client, &config).await, [(0, 5_000)]);
     assert_eq!(stored_flows(&client).await.len(), 105);
 }
 
-fn assert_gap(ended: Result<(), CollectError>, (wanted_next, wanted_first, wanted_end): (i64, i64, i64)) {
-    let Err(CollectError::Consume(ConsumeError::Gap { partition, next, first, end })) = &ended else {
+fn assert_gap(ended: &Result<(), CollectError>, (wanted_next, wanted_first, wanted_end): (i64, i64, i64)) {
+    let Err(CollectError::Consume(ConsumeError::Gap { partition, next, first, end })) = ended else {
         panic!("{ended:?}")
     };
     assert_eq!((partition.number, *next, *first, *end), (0, wanted_next, wanted_first, wanted_end));
@@ -154,7 +154,7 @@ async fn records_that_kafka_dropped_before_they_were_read_end_the_collector_and_
     put(&config, &flows(10..30)).await;
     delete_before(&config, 20).await;
     let client = servers::connect_to(&config).await;
-    assert_gap(Collecting::start(&config).ended().await, (10, 20, 30));
+    assert_gap(&Collecting::start(&config).ended().await, (10, 20, 30));
     assert_eq!(stored(&client, &config).await, [(0, 10)]);
     assert_eq!(stored_flows(&client).await, names(0..10));
 

@@ -21,7 +21,7 @@ use secrecy::ExposeSecret as _;
 use tokio_postgres::{Client, NoTls};
 
 /// How long a test waits for something to happen before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The one Kafka and the one Postgres. Blocks while they start.
 pub fn stack() -> &'static Stack {

@@ -18,7 +18,7 @@ use crate::{
 const RECORDED: &[u8] = include_bytes!("../../../tests/fixtures/flogo/recorded.jsonl");
 
 /// How long a record may take to be acknowledged; a Kafka that is restarted by hand is back by then.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Publishes until `stop`.
 pub(super) fn start(

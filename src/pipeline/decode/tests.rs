@@ -21,8 +21,8 @@ fn decode_event(event: &HistoryEvent, key: &str) -> Result<Decoded, Reject> {
     decode(Some(key.as_bytes()), Some(&event.encode_to_vec().into()), LIMIT)
 }
 
-fn time(seconds: i64, nanos: i32) -> Option<pbjson_types::Timestamp> {
-    Some(pbjson_types::Timestamp { seconds, nanos })
+fn time(seconds: i64, nanos: i32) -> pbjson_types::Timestamp {
+    pbjson_types::Timestamp { seconds, nanos }
 }
 
 fn step_row(decoded: Decoded) -> crate::model::StepRow {
@@ -125,8 +125,12 @@ fn nul_in_text_becomes_the_replacement_character() {
 
 #[test]
 fn a_time_that_no_timestamp_holds_is_null() {
-    let event =
-        flow_event(FlowEvent { started_at: time(i64::MAX, 0), ended_at: time(1, 499), phase: 0, ..sample() });
+    let event = flow_event(FlowEvent {
+        started_at: Some(time(i64::MAX, 0)),
+        ended_at: Some(time(1, 499)),
+        phase: 0,
+        ..sample()
+    });
     let decoded = decode_event(&event, "f").unwrap();
     assert_eq!(decoded.sanitized, [Oddity::Time]);
     let row = run_row(decoded);
@@ -140,9 +144,9 @@ fn an_unset_phase_is_closed_with_an_end_and_running_without() {
         let odd = decoded.sanitized.clone();
         (run_row(decoded).phase, odd)
     };
-    assert_eq!(of(0, time(1, 0)), (Phase::Closed, vec![]));
+    assert_eq!(of(0, Some(time(1, 0))), (Phase::Closed, vec![]));
     assert_eq!(of(0, None), (Phase::Running, vec![Oddity::Phase]));
-    assert_eq!(of(99, time(1, 0)), (Phase::Running, vec![Oddity::Phase]));
+    assert_eq!(of(99, Some(time(1, 0))), (Phase::Running, vec![Oddity::Phase]));
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn what_is_not_closed_has_no_end_output_or_error() {
         flow_instance_id: "f".into(),
         step_id: "1".into(),
         phase: 1,
-        ended_at: time(1, 0),
+        ended_at: Some(time(1, 0)),
         output: bytes(),
         error: bytes(),
         data: bytes(),
@@ -205,7 +209,7 @@ proptest! {
     #[test]
     fn a_broken_event_never_panics(at in 0usize..200, byte: u8) {
         let event = flow_event(FlowEvent {
-            flow_name: "name".into(), input: vec![1; 90].into(), started_at: time(1, 1), ..sample()
+            flow_name: "name".into(), input: vec![1; 90].into(), started_at: Some(time(1, 1)), ..sample()
         });
         let mut payload = event.encode_to_vec();
         let at = at % payload.len();

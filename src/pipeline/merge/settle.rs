@@ -126,10 +126,10 @@ fn show(runs: &BTreeMap<i64, RunRow>) -> Option<ShownRun> {
     let mut row = top.clone();
     row.input = runs.first_key_value().and_then(|(_, first)| first.input.clone());
     for lower in runs.values().rev().skip(1) {
-        fill(&mut row.user, &lower.user);
-        fill(&mut row.app, &lower.app);
-        fill(&mut row.version, &lower.version);
-        fill(&mut row.name, &lower.name);
+        fill(&mut row.user, lower.user.as_ref());
+        fill(&mut row.app, lower.app.as_ref());
+        fill(&mut row.version, lower.version.as_ref());
+        fill(&mut row.name, lower.name.as_ref());
         row.parent = max(row.parent.take(), lower.parent.clone());
         row.parent_name = max(row.parent_name.take(), lower.parent_name.clone());
         row.original = max(row.original.take(), lower.original.clone());
@@ -138,8 +138,8 @@ fn show(runs: &BTreeMap<i64, RunRow>) -> Option<ShownRun> {
     Some(ShownRun { run, row, execution_time, rerun_count: 0 })
 }
 
-fn fill(name: &mut Option<String>, from: &Option<String>) {
+fn fill(name: &mut Option<String>, from: Option<&String>) {
     if name.is_none() {
-        name.clone_from(from);
+        *name = from.cloned();
     }
 }

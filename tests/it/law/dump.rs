@@ -159,9 +159,9 @@ fn difference(table: &str, key: &str, got: Option<&Value>, wanted: Option<&Value
 
 /// How many rows of each kind the sets made, so that no rule went untried.
 #[derive(Default)]
-pub struct Seen(BTreeMap<String, usize>);
+pub struct Rows(BTreeMap<String, usize>);
 
-impl Seen {
+impl Rows {
     pub fn count(&mut self, tables: &Value) {
         for (table, rows) in tables.as_object().unwrap() {
             *self.0.entry(table.clone()).or_default() += rows.as_object().unwrap().len();
@@ -176,7 +176,7 @@ impl Seen {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts: Vec<String> = self.0.iter().map(|(what, count)| format!("{what} {count}")).collect();
         f.write_str(&counts.join(", "))

@@ -1,0 +1,71 @@
+//! What a crate wall would hold, were there more than one crate.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn sources(below: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(below)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "nothing below {below}");
+    found
+}
+
+/// Text before the tests of a file.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+#[test]
+fn the_pure_modules_know_no_runtime_no_kafka_client_and_no_database_driver() {
+    let pure =
+        ["model", "pipeline/decode", "pipeline/merge", "pipeline/group.rs", "pipeline/watermark.rs", "flogo"];
+    for (path, text) in sources("src") {
+        let name = path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src/")).unwrap().to_str().unwrap();
+        if !pure.iter().any(|module| name.starts_with(module)) {
+            continue;
+        }
+        for forbidden in ["tokio", "rdkafka", "tokio_postgres", "std::fs", "std::net", "std::time"] {
+            assert!(!code(&text).contains(forbidden), "{name} is to be pure and names {forbidden}");
+        }
+    }
+}
+
+#[test]
+fn sql_is_written_in_postgres_and_schema_only() {
+    for (path, text) in sources("src") {
+        let name = path.to_str().unwrap();
+        if name.contains("/src/postgres") || name.contains("/src/schema") {
+            continue;
+        }
+        for statement in
+            ["\"SELECT ", "\"INSERT INTO", "\"UPDATE ", "\"DELETE FROM", "\"CREATE TABLE", "COPY "]
+        {
+            assert!(!code(&text).contains(statement), "{name} holds SQL: {statement}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_grows_past_500_lines_is_taken_apart() {
+    for folder in ["src", "tests"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            assert!(lines <= 500, "{} has {lines} lines", path.display());
+        }
+    }
+}

@@ -82,11 +82,13 @@ pub struct Shown {
 /// later outages are waited for.
 ///
 /// On `stop` what is being written is finished within `collector.shutdown_timeout_ms`; what is not stored by then
-/// will be read again.
+/// will be read again. Dropping the future abandons what is being written, and leaves the group too.
 pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Result<(), CollectError> {
     ready_tables(config, &shown.health).await?;
     source::check_topics(&config.kafka, KAFKA_LIMIT).await?;
     let lanes_done = CancellationToken::new();
+    // The consumer's thread is no task that a drop would end.
+    let _dropped = (stop.clone().drop_guard(), lanes_done.clone().drop_guard());
     let (mut tasks, consumer) = start(config, shown, &stop, &lanes_done)?;
 
     let mut ended = Vec::new();

@@ -21,7 +21,11 @@ use flowtrail::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use self::{generate::Case, oracle::Oracle};
+pub use self::{
+    dump::{assert_same, of_database, of_fold},
+    generate::Case,
+    oracle::Oracle,
+};
 use crate::servers;
 
 const LANES: usize = 3;

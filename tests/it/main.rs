@@ -8,7 +8,19 @@
     reason = "a test that panics has failed, and tests read the clock to give up"
 )]
 
+mod collecting;
+mod crashes;
+mod input;
 mod law;
+mod offsets;
 mod pooler;
+mod program;
+mod proxy;
+mod recorded;
+mod reruns;
+mod rows;
 mod servers;
+mod sharing;
 mod skew;
+mod topics;
+mod traffic;

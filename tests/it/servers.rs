@@ -94,6 +94,11 @@ pub async fn empty_database() -> String {
     format!("{server}/{name}")
 }
 
+/// A plain connection to the database of a configuration.
+pub async fn connect_to(config: &Config) -> Client {
+    connect(config.postgres.url.as_ref().unwrap().expose_secret()).await
+}
+
 /// A plain connection.
 pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();

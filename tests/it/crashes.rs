@@ -1,0 +1,221 @@
+//! Collectors that are killed, and a Postgres that goes away: nothing is lost, nothing is doubled.
+
+use std::sync::Mutex;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use secrecy::ExposeSecret as _;
+use tokio_postgres::Client;
+
+use flowtrail::{config::Config, kafka::client};
+
+use crate::{
+    collecting::{Collecting, stored, until_stored},
+    program::Process,
+    proxy::{Mode, Proxy},
+    servers::{self, until},
+    topics,
+    traffic::{assert_stored, send, traffic},
+};
+
+/// A database that takes its time with every batch, so that there is a middle to be killed in.
+const SLOW: &str = "
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$;
+    CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON ft_offset FOR EACH STATEMENT EXECUTE FUNCTION slow()";
+
+/// A static member: the next one of its name takes its place at once, dead or not.
+fn static_member(config: &mut Config) {
+    config.kafka.librdkafka.insert("group.instance.id".to_owned(), "one".into());
+}
+
+/// Holds a batch in the middle of its transaction, once so much is stored: its rows written, its offset not.
+async fn hold_a_batch(client: &Client, config: &Config, goal: i64) {
+    until("so much is stored", async || {
+        let stored: i64 = stored(client, config).await.iter().map(|(_, next)| next).sum();
+        if stored >= goal { Ok(()) } else { Err(format!("{stored} of {goal}")) }
+    })
+    .await;
+    client.batch_execute("BEGIN; LOCK TABLE ft_offset IN EXCLUSIVE MODE").await.unwrap();
+    until("a batch waits for its offset", async || {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ft_offset'::regclass
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let waiting: i64 = client.query_one(waiting, &[]).await.unwrap().get(0);
+        if waiting > 0 { Ok(()) } else { Err(format!("{:?} are stored", stored(client, config).await)) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_killed_in_the_middle_of_batches_loses_nothing_and_doubles_nothing() {
+    let mut config = servers::config(4).await;
+    config.collector.batch_rows = 50;
+    static_member(&mut config);
+    let records = traffic(21, 20_000);
+    send(&config, &records, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    client.batch_execute(SLOW).await.unwrap();
+
+    for round in 1..=3 {
+        let mut process = Process::collect(&config).await;
+        hold_a_batch(&client, &config, round * 2_000).await;
+        process.child.kill().await.unwrap();
+        client.batch_execute("COMMIT").await.unwrap();
+
+        let collecting = Collecting::start(&config);
+        hold_a_batch(&client, &config, round * 2_000 + 1_000).await;
+        collecting.abort().await;
+        client.batch_execute("COMMIT").await.unwrap();
+    }
+    client.batch_execute("DROP TRIGGER slow ON ft_offset").await.unwrap();
+    let process = Process::collect(&config).await;
+    until_stored(&config).await;
+    assert_eq!(process.end("TERM").await, Some(0));
+    assert_stored(&config, &records).await;
+}
+
+/// Ids of the group's members, if the group is settled.
+async fn members(config: &Config) -> Result<Vec<String>, String> {
+    let config = config.clone();
+    let ask = move || {
+        let consumer: BaseConsumer = client::settings(&config.kafka, &[], &[]).create().unwrap();
+        let list = consumer.fetch_group_list(Some(&config.kafka.group), servers::PATIENCE).unwrap();
+        let group = &list.groups()[0];
+        let members = group.members().iter().map(|member| member.id().to_owned()).collect();
+        if group.state() == "Stable" { Ok(members) } else { Err(group.state().to_owned()) }
+    };
+    tokio::task::spawn_blocking(ask).await.unwrap()
+}
+
+async fn until_members(config: &Config, count: usize) -> Vec<String> {
+    let found = Mutex::new(Vec::new());
+    until("the group has its members", async || match members(config).await {
+        Ok(members) if members.len() == count => {
+            *found.lock().unwrap() = members;
+            Ok(())
+        }
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    found.into_inner().unwrap()
+}
+
+/// The same database, through a proxy.
+async fn through_a_proxy(config: &Config) -> (Config, Proxy) {
+    let url = config.postgres.url.as_ref().unwrap().expose_secret();
+    let (before, rest) = url.rsplit_once(':').unwrap();
+    let (port, name) = rest.split_once('/').unwrap();
+    let proxy = Proxy::to(port.parse().unwrap()).await;
+    let mut config = config.clone();
+    config.postgres.url = Some(format!("{before}:{}/{name}", proxy.port()).into());
+    (config, proxy)
+}
+
+async fn given_partitions_while_postgres_is_away(away: Mode) {
+    let mut config = servers::config(4).await;
+    config.collector.batch_rows = 200;
+    let records = traffic(22, 3_000);
+    let (first, rest) = records.split_at(1_000);
+    send(&config, first, 0).await.unwrap();
+    let (proxied, proxy) = through_a_proxy(&config).await;
+    let kept = Collecting::start(&proxied);
+    until_stored(&config).await;
+    let member = until_members(&config, 1).await;
+
+    let other = Collecting::start(&config);
+    until_members(&config, 2).await;
+    until("the other has partitions", async || {
+        other.shown.lag.total_records().map(drop).ok_or_else(String::new)
+    })
+    .await;
+    match away {
+        Mode::Refuse => proxy.cut().await,
+        other => proxy.set(other),
+    }
+    // All of its partitions come to the one whose Postgres is away.
+    other.stop().await;
+    assert_eq!(until_members(&config, 1).await, member);
+    send(&config, rest, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    let before = stored(&client, &config).await;
+    assert_ne!(before, topics::ends(&config).await);
+    assert!(kept.shown.health.liveness(std::time::Instant::now()).status == flowtrail::http::Status::Ok);
+
+    proxy.set(Mode::Pass);
+    until_stored(&config).await;
+    assert_eq!(until_members(&config, 1).await, member, "it left the group in between");
+    kept.stop().await;
+    assert_stored(&config, &records).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_given_partitions_while_postgres_refuses_stays_and_begins_when_it_answers() {
+    given_partitions_while_postgres_is_away(Mode::Refuse).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_given_partitions_while_postgres_hangs_stays_and_begins_when_it_answers() {
+    given_partitions_while_postgres_is_away(Mode::Hang).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_cut_again_and_again_lose_nothing_and_double_nothing() {
+    let mut config = servers::config(4).await;
+    config.collector.batch_rows = 50;
+    let records = traffic(23, 6_000);
+    send(&config, &records, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    client.batch_execute(SLOW).await.unwrap();
+    let (proxied, proxy) = through_a_proxy(&config).await;
+    let collecting = Collecting::start(&proxied);
+    for round in 1..=3 {
+        hold_a_batch(&client, &config, round * 500).await;
+        proxy.cut().await;
+        client.batch_execute("COMMIT").await.unwrap();
+        proxy.set(Mode::Pass);
+    }
+    client.batch_execute("DROP TRIGGER slow ON ft_offset").await.unwrap();
+    until_stored(&config).await;
+    collecting.stop().await;
+    assert_stored(&config, &records).await;
+}
+
+/// A database whose commits of offsets wait for whoever holds the lock 42.
+const HELD_COMMITS: &str = "
+    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER hold AFTER INSERT OR UPDATE ON ft_offset DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION hold()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_counts_once_it_is_seen_to_be_there() {
+    let mut config = servers::config(1).await;
+    config.collector.batch_rows = 200;
+    let records = traffic(24, 2_000);
+    let client = servers::connect_to(&config).await;
+    client.batch_execute(HELD_COMMITS).await.unwrap();
+    let (proxied, proxy) = through_a_proxy(&config).await;
+    let collecting = Collecting::start(&proxied);
+    for half in records.chunks(records.len() / 2 + 1) {
+        client.batch_execute("SELECT pg_advisory_lock(42)").await.unwrap();
+        let before = stored(&client, &config).await;
+        send(&config, half, 0).await.unwrap();
+        until("a commit waits", async || {
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid = 42
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            let waiting: i64 = client.query_one(waiting, &[]).await.unwrap().get(0);
+            if waiting > 0 { Ok(()) } else { Err("none".to_owned()) }
+        })
+        .await;
+        proxy.cut().await;
+        client.batch_execute("SELECT pg_advisory_unlock(42)").await.unwrap();
+        until("it is there, though nobody was told", async || {
+            let now = stored(&client, &config).await;
+            if now == before { Err(format!("{now:?}")) } else { Ok(()) }
+        })
+        .await;
+        proxy.set(Mode::Pass);
+        until_stored(&config).await;
+    }
+    collecting.stop().await;
+    assert_stored(&config, &records).await;
+}

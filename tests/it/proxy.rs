@@ -1,0 +1,114 @@
+//! A connection to Postgres that a test can take away, without taking it from the other tests.
+
+use std::sync::{Arc, Weak};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use crate::servers::until;
+
+/// What becomes of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They work.
+    Pass,
+    /// They stay open and carry nothing, as behind a network that swallows packets.
+    Hang,
+    /// They are cut, and new ones are refused.
+    Refuse,
+}
+
+/// Listens on a port of its own until it is dropped.
+pub struct Proxy {
+    mode: watch::Sender<Mode>,
+    port: u16,
+    /// Held by every connection.
+    open: Arc<()>,
+}
+
+impl Proxy {
+    pub async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let (mode, seen) = watch::channel(Mode::Pass);
+        let open = Arc::new(());
+        tokio::spawn(serve(listener, own, port, seen, Arc::downgrade(&open)));
+        Self { mode, port: own, open }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// Cuts all connections and refuses new ones; returns when none is left.
+    pub async fn cut(&self) {
+        self.set(Mode::Refuse);
+        until("all connections are cut", async || match Arc::strong_count(&self.open) {
+            1 => Ok(()),
+            open => Err(format!("{} are open", open - 1)),
+        })
+        .await;
+    }
+}
+
+async fn serve(first: TcpListener, own: u16, target: u16, mut mode: watch::Receiver<Mode>, open: Weak<()>) {
+    let mut listener = Some(first);
+    loop {
+        if *mode.borrow_and_update() == Mode::Refuse {
+            listener = None;
+        } else if listener.is_none() {
+            listener = Some(TcpListener::bind(("127.0.0.1", own)).await.unwrap());
+        }
+        tokio::select! {
+            changed = mode.changed() => if changed.is_err() { return },
+            accepted = async { listener.as_ref().unwrap().accept().await }, if listener.is_some() => {
+                let Some(open) = open.upgrade() else { return };
+                let (accepted, mode) = (accepted.unwrap().0, mode.clone());
+                tokio::spawn(async move {
+                    carry(accepted, target, mode).await;
+                    drop(open);
+                });
+            }
+        }
+    }
+}
+
+async fn carry(client: TcpStream, target: u16, mode: watch::Receiver<Mode>) {
+    let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    // Whichever ends first ends both.
+    tokio::select! {
+        () = pump(from_client, to_server, mode.clone()) => {}
+        () = pump(from_server, to_client, mode) => {}
+    }
+}
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut mode: watch::Receiver<Mode>,
+) {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode) {
+            Ok(Mode::Pass) => {}
+            _ => return,
+        }
+        tokio::select! {
+            _ = mode.changed() => {}
+            read = from.read(&mut buffer) => {
+                let Ok(length @ 1..) = read else { return };
+                if to.write_all(&buffer[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

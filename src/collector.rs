@@ -199,6 +199,7 @@ fn start(
         lanes,
         commands,
         lane_buffer_bytes: collector.lane_buffer_bytes,
+        on_gap: collector.on_gap,
         group_offset_interval: Duration::from_millis(collector.group_offset_interval_ms),
         lag: shown.lag,
         health: shown.health,

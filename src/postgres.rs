@@ -5,6 +5,7 @@ pub mod connect;
 mod copy;
 mod dead_letter;
 mod fault;
+mod gap;
 mod law;
 mod offset;
 mod offset_reader;
@@ -19,7 +20,8 @@ mod write;
 pub use self::{
     dead_letter::DeadLetter,
     fault::{Fault, sentence},
-    offset::{LastRecord, Progress, read as read_offsets},
+    gap::Gap,
+    offset::{LastRecord, Progress, Stored, read as read_offsets},
     offset_reader::OffsetReader,
     pooler::keeps_sessions,
     session::Session,

@@ -10,6 +10,7 @@
 
 mod collecting;
 mod crashes;
+mod gaps;
 mod input;
 mod law;
 mod offsets;

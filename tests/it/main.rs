@@ -16,11 +16,14 @@ mod servers;
 mod topics;
 mod traffic;
 
+mod cli;
+mod contract;
 mod crashes;
 mod input;
 mod law;
 mod offsets;
 mod recorded;
 mod reruns;
+mod schema;
 mod sharing;
 mod skew;

@@ -19,6 +19,7 @@ mod traffic;
 mod cli;
 mod contract;
 mod crashes;
+mod dev;
 mod input;
 mod law;
 mod offsets;

@@ -224,8 +224,8 @@ async fn an_instance_killed_while_it_applies_changes_leaves_no_lock_and_no_half_
     assert!(matches!(impatient, Err(SchemaError::Busy(_))));
 
     first.kill().await.unwrap();
-    let (applied, _) = tokio::join!(schema::update(&mut client, PATIENCE), async {
-        blocker.batch_execute("COMMIT").await.unwrap()
+    let (applied, ()) = tokio::join!(schema::update(&mut client, PATIENCE), async {
+        blocker.batch_execute("COMMIT").await.unwrap();
     });
     assert_eq!(applied.unwrap().len(), CHANGES.len());
     assert_eq!(described(&client).await, described(&connect(&servers::database().await).await).await);

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum as _};
 use secrecy::SecretString;
 
 use crate::{
+    collector::CollectError,
     config::{self as configuration, ConfigError, Environment, Flag, Flags},
     postgres::connect::PostgresError,
     telemetry::{self, LogFormat, TelemetryError},
@@ -220,6 +221,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.is::<UsageError>()
             || cause.is::<TelemetryError>()
             || matches!(cause.downcast_ref(), Some(PostgresError::Config(_)))
+            || matches!(cause.downcast_ref(), Some(CollectError::Postgres(PostgresError::Config(_))))
     })
 }
 

@@ -23,12 +23,20 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print every setting and where its value came from; secrets are masked
+    #[command(after_help = "\
+Examples:
+  flowtrail config print
+  flowtrail config print --format json | jq '.[] | select(.origin != \"default\")'")]
     Print {
         /// How to print it
         #[arg(long, value_name = "FORMAT", default_value = "toml")]
         format: Format,
     },
     /// Say everything that is wrong with the configuration; exit 2 if anything is
+    #[command(after_help = "\
+Examples:
+  flowtrail config check
+  flowtrail config check --config other.toml")]
     Check,
 }
 

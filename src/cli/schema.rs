@@ -28,6 +28,10 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make the tables, or apply what they miss
+    #[command(after_help = "\
+Examples:
+  flowtrail schema update --dry-run
+  flowtrail schema update --wait 300")]
     Update {
         /// How long to wait while another instance applies changes, in seconds
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -37,6 +41,10 @@ enum Command {
         dry_run: bool,
     },
     /// Show which changes are applied
+    #[command(after_help = "\
+Examples:
+  flowtrail schema status
+  flowtrail schema status --format json")]
     Status {
         /// How to print it
         #[arg(long, value_name = "FORMAT", default_value = "table")]

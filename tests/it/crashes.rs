@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use flowtrail::{config::Config, kafka::client};
 
 use crate::{
-    collecting::{Collecting, stored, until_stored},
+    collecting::{Collecting, collect_all, stored, until_stored},
     program::Process,
     proxy::{Mode, Proxy},
     servers::{self, until},
@@ -69,6 +69,47 @@ async fn a_collector_killed_in_the_middle_of_batches_loses_nothing_and_doubles_n
     let process = Process::collect(&config).await;
     until_stored(&config).await;
     assert_eq!(process.end("TERM").await, Some(0));
+    assert_stored(&config, &records).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_told_to_stop_while_a_batch_is_held_ends_in_time_and_the_next_goes_on() {
+    let mut config = servers::config(4).await;
+    config.collector.batch_rows = 50;
+    config.collector.shutdown_timeout_ms = 300;
+    let records = traffic(25, 6_000);
+    send(&config, &records, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    client.batch_execute(SLOW).await.unwrap();
+    for signal in ["TERM", "INT"] {
+        let process = Process::collect(&config).await;
+        let stored: i64 = stored(&client, &config).await.iter().map(|(_, next)| next).sum();
+        hold_a_batch(&client, &config, stored + 500).await;
+        assert_eq!(process.end(signal).await, Some(0));
+        client.batch_execute("COMMIT").await.unwrap();
+    }
+    client.batch_execute("DROP TRIGGER slow ON ft_offset").await.unwrap();
+    collect_all(&config).await;
+    assert_stored(&config, &records).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_not_as_it_should_be_ends_the_collector_and_loses_nothing() {
+    let config = servers::config(2).await;
+    let records = traffic(26, 1_000);
+    let (first, rest) = records.split_at(500);
+    send(&config, first, 0).await.unwrap();
+    let mut process = Process::collect(&config).await;
+    until_stored(&config).await;
+    let client = servers::connect_to(&config).await;
+    client.batch_execute("ALTER TABLE steps RENAME COLUMN status TO state").await.unwrap();
+    send(&config, rest, 0).await.unwrap();
+    let said = process.says("error: ").await;
+    assert!(said.contains("status") && said.contains("nothing is lost"), "{said}");
+    assert_eq!(process.child.wait().await.unwrap().code(), Some(1));
+
+    client.batch_execute("ALTER TABLE steps RENAME COLUMN state TO status").await.unwrap();
+    collect_all(&config).await;
     assert_stored(&config, &records).await;
 }
 

@@ -85,7 +85,7 @@ async fn halts_then_continues(config: &Config, expected: Cause, gap: (&str, i64,
         assert_eq!(cause(&Collecting::start(config).ended().await), expected);
     }
     let gap = (gap.0.to_owned(), gap.1, gap.2);
-    assert_eq!(gaps(config).await, [gap.clone()]);
+    assert_eq!(gaps(config).await, std::slice::from_ref(&gap));
     let mut on = config.clone();
     on.collector.on_gap = OnGap::Continue;
     collect_all(&on).await;

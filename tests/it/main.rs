@@ -8,8 +8,11 @@
     reason = "a test that panics has failed, and tests read the clock to give up"
 )]
 
+mod cli;
 mod collecting;
+mod contract;
 mod crashes;
+mod dev;
 mod gaps;
 mod input;
 mod law;
@@ -20,6 +23,7 @@ mod proxy;
 mod recorded;
 mod reruns;
 mod rows;
+mod schema;
 mod servers;
 mod sharing;
 mod skew;

@@ -1,12 +1,15 @@
 //! `flowtrail collect`: a member of the consumer group.
 
+use std::{net::SocketAddr, sync::Arc};
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     collector::{self, Shown},
     config::Config,
-    http, metrics,
+    http::{self, Health},
+    metrics::{self, Exposition},
 };
 
 #[derive(Debug, clap::Args)]
@@ -42,20 +45,47 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         config.http.listen = listen;
     }
     let stop = stop_on_signals()?;
-    let (served, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let exposition = metrics::install()?;
-    let health = collector::health(&config);
-    let router = http::router(health.clone(), exposition.clone());
-    let address = http::serve(&config.http.listen, router, served.clone(), &tasks).await?;
-    tasks.spawn(exposition.clone().upkeep(served.clone()));
-    tracing::info!(%address, group = config.kafka.group, topics = config.kafka.topics.join(" "), "collecting");
-
-    let outcome = collector::run(&config, Shown { health, lag: exposition.lag().clone() }, stop).await;
-    served.cancel();
-    tasks.close();
-    tasks.wait().await;
+    let served = Served::start(&config).await?;
+    let (address, topics) = (served.address, config.kafka.topics.join(" "));
+    tracing::info!(%address, group = config.kafka.group, topics, "collecting");
+    let outcome = collector::run(&config, served.shown(), stop).await;
+    served.end().await;
     tracing::info!("collector stopped");
     Ok(outcome?)
+}
+
+/// Metrics and health of this process over HTTP.
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
+    pub(super) metrics: Exposition,
+    health: Arc<Health>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Served {
+    /// Takes the metrics of this process and serves them on the configured address.
+    pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let metrics = metrics::install()?;
+        let health = collector::health(config);
+        let router = http::router(health.clone(), metrics.clone());
+        let address = http::serve(&config.http.listen, router, stop.clone(), &tasks).await?;
+        tasks.spawn(metrics.clone().upkeep(stop.clone()));
+        Ok(Self { address, metrics, health, stop, tasks })
+    }
+
+    /// Where a collector shows itself.
+    pub(super) fn shown(&self) -> Shown {
+        Shown { health: self.health.clone(), lag: self.metrics.lag().clone() }
+    }
+
+    /// Stops serving.
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 /// A token that SIGTERM or SIGINT cancels.

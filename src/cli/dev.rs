@@ -13,16 +13,18 @@ use std::{
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
-use super::{collect::stop_on_signals, output::Output};
+use super::{
+    collect::{Served, stop_on_signals},
+    output::Output,
+};
 use crate::{
-    collector::{self, CollectError, Shown},
+    collector::{self, CollectError},
     config::{Config, Loaded, Origin, SchemaMode},
     dev::{DevInfo, Server, Stack, StackOptions, default_data_dir, reset},
-    http,
     kafka::admin::Admin,
-    metrics::{self, Exposition},
+    metrics::Exposition,
     postgres::connect,
     schema,
 };
@@ -137,30 +139,22 @@ async fn with_servers(
     }
     schema::update(&mut connect::connect(&config.postgres, "flowtrail-dev").await?, SCHEMA_PATIENCE).await?;
 
-    let (served, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let exposition = metrics::install()?;
-    let health = collector::health(&config);
-    let router = http::router(health.clone(), exposition.clone());
-    let address = http::serve(&config.http.listen, router, served.clone(), &tasks).await?;
-    tasks.spawn(exposition.clone().upkeep(served.clone()));
-
+    let served = Served::start(&config).await?;
     let collector = (!args.no_collect).then(|| {
-        let shown = Shown { health, lag: exposition.lag().clone() };
+        let shown = served.shown();
         let (config, stop) = (config.clone(), stop.clone());
         tokio::spawn(async move { collector::run(&config, shown, stop).await })
     });
-    announce(stack, &format!("http://{address}"))?;
+    announce(stack, &format!("http://{}", served.address))?;
     let sample = match topic {
         Some(topic) if !args.no_sample => Some(sample::start(&config, topic, args.sample_rate, stop.clone())),
         _ => None,
     };
-    let outcome = until_stopped(stack, &exposition, collector, stop).await;
+    let outcome = until_stopped(stack, &served.metrics, collector, stop).await;
     if let Some(sample) = sample {
         sample.await.context("the sample traffic ended early")??;
     }
-    served.cancel();
-    tasks.close();
-    tasks.wait().await;
+    served.end().await;
     outcome
 }
 

@@ -55,9 +55,12 @@ struct Args {
     /// How many ended flows in a hundred are run again
     #[arg(long, default_value_t = 1.0)]
     rerun_percent: f64,
-    /// Settings of the collector, as SECTION.KEY=VALUE; may be repeated
+    /// Settings of the collector, as SECTION.KEY=VALUE, such as collector.lanes=4; may be repeated
     #[arg(long = "set", value_name = "SETTING")]
     settings: Vec<String>,
+    /// Settings of the local Postgres, as NAME=VALUE, such as auto_explain's; may be repeated
+    #[arg(long = "postgres-set", value_name = "SETTING")]
+    postgres_settings: Vec<String>,
     /// Also write the report there, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -92,7 +95,11 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("end_to_end");
     dev::reset(&data_dir)?;
-    let options = StackOptions::new(&data_dir);
+    let mut options = StackOptions::new(&data_dir);
+    for setting in &args.postgres_settings {
+        let (name, value) = setting.split_once('=').with_context(|| format!("{setting}: want NAME=VALUE"))?;
+        options.postgres_settings.push((name.to_owned(), value.to_owned()));
+    }
     say("starting Kafka and Postgres");
     let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
     let outcome = measure(&args, &stack).await;

@@ -90,7 +90,7 @@ impl Report {
             machine: Machine::here(&connect(&databases.url).await?, data_dir).await?,
             events: traffic.events,
             rerun_percent: args.rerun_percent,
-            settings: args.settings.clone(),
+            settings: args.settings.iter().chain(&args.postgres_settings).cloned().collect(),
             rows: traffic.expected.clone(),
             rounds: Vec::new(),
         })

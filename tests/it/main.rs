@@ -3,4 +3,5 @@
 #![expect(unreachable_pub, reason = "tests")]
 
 mod law;
+mod plans;
 mod servers;

@@ -26,20 +26,25 @@ pub(super) enum Plain<'a> {
 }
 
 /// What is stored of each flow. All of it is read by index, whatever the planner thinks of the array.
+///
+/// `EXISTS` would not do: where it is not the whole condition, Postgres may answer it from a hash of the whole table.
 const LOOK_UP: &str = r"
-SELECT * FROM (
+SELECT id, run, steps IS NOT NULL AS steps, rerun IS NOT NULL AS rerun, special IS NOT NULL AS special, named FROM (
     SELECT f.id,
         (SELECT s.run FROM flowstate s WHERE s.flowinstanceid = f.id) AS run,
-        EXISTS (SELECT FROM steps s WHERE s.flowinstanceid = f.id) AS steps,
-        EXISTS (SELECT FROM steps s WHERE s.flowinstanceid = f.id AND s.rerun) AS rerun,
-        EXISTS (SELECT FROM ft_run s WHERE s.flowinstanceid = f.id)
-            OR EXISTS (SELECT FROM ft_superseded_step s WHERE s.flowinstanceid = f.id)
-            OR EXISTS (SELECT FROM ft_rewind s WHERE s.flowinstanceid = f.id)
-            OR EXISTS (SELECT FROM ft_tombstone s WHERE s.flowinstanceid = f.id) AS special,
+        (SELECT true FROM steps s WHERE s.flowinstanceid = f.id LIMIT 1) AS steps,
+        (SELECT true FROM steps s WHERE s.flowinstanceid = f.id AND s.rerun LIMIT 1) AS rerun,
+        COALESCE(
+            (SELECT true FROM ft_run s WHERE s.flowinstanceid = f.id LIMIT 1),
+            (SELECT true FROM ft_superseded_step s WHERE s.flowinstanceid = f.id LIMIT 1),
+            (SELECT true FROM ft_rewind s WHERE s.flowinstanceid = f.id LIMIT 1),
+            (SELECT true FROM ft_tombstone s WHERE s.flowinstanceid = f.id)
+        ) AS special,
         (SELECT count(*) FROM flowstate s
             WHERE s.rerunofflowinstanceid = f.id AND s.flowinstanceid <> f.id)::integer AS named
     FROM unnest($1::text[]) AS f(id)
-) AS found WHERE run IS NOT NULL OR steps OR special OR named > 0";
+    OFFSET 0
+) AS found WHERE run IS NOT NULL OR steps IS NOT NULL OR special IS NOT NULL OR named > 0";
 
 /// How many staged steps have their execution stored already, and flows of which another one is.
 const MATCH_STEPS: &str = r"
@@ -64,8 +69,8 @@ static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
 static INSERT_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH put AS (INSERT INTO steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
-         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step s WHERE NOT (s.known AND EXISTS \
-            (SELECT FROM steps t WHERE t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid)) \
+         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step s WHERE NOT s.known OR \
+            (SELECT true FROM steps t WHERE t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid) IS NULL \
          ON CONFLICT (flowinstanceid, stepid) DO UPDATE SET {} WHERE steps.execution = excluded.execution \
          RETURNING xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
         STEP.set("steps", "excluded"),

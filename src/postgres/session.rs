@@ -11,13 +11,14 @@ use super::stage;
 /// - A commit need not reach the disk before it is answered: rows and offsets vanish together in a crash, and are
 ///   read from Kafka again.
 /// - A batch meets the tables by index only. With a staged table of unknown size the planner would now and then
-///   read a whole history table instead.
+///   read a whole history table instead, or keep what it read for the next staged row.
 /// - Waiting for a lock ends in an error that is logged and tried again, instead of in silence.
 const SETTINGS: &str = "
 SET synchronous_commit = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_seqscan = off;
+SET enable_material = off;
 SET jit = off;
 SET lock_timeout = '10s';
 SET idle_in_transaction_session_timeout = '60s';
@@ -31,6 +32,8 @@ pub struct Session {
     statements: HashMap<&'static str, Statement>,
     /// Key of the advisory lock, second half: which `steps` table this is about.
     table: i32,
+    /// Batches that were begun.
+    batches: u64,
 }
 
 impl std::fmt::Debug for Session {
@@ -47,7 +50,7 @@ impl Session {
         // An oid is unsigned; as a lock key only its bits matter.
         let table =
             client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
-        Ok(Self { client, statements: HashMap::new(), table })
+        Ok(Self { client, statements: HashMap::new(), table, batches: 0 })
     }
 
     /// The connection is gone.
@@ -62,6 +65,16 @@ impl Session {
     /// Which `steps` table this session writes, as half of a lock's key.
     pub(super) fn table(&self) -> i32 {
         self.table
+    }
+
+    /// Makes ready for another batch. Plans are made once and kept, and the first may have been made for empty tables;
+    /// so all are made anew each time the number of batches has doubled.
+    pub(super) async fn begin_batch(&mut self) -> Result<(), Error> {
+        if self.batches.is_power_of_two() {
+            self.client.batch_execute("DISCARD PLANS").await?;
+        }
+        self.batches += 1;
+        Ok(())
     }
 
     /// A statement, prepared at its first use.

@@ -3,6 +3,9 @@
 //! Rewinds and re-runs supersede executions, deletions remove and keep out, a flow with several runs shows the
 //! greatest of them, and naming an original counts there. Each statement is one rule of the merge law; the order is
 //! that of the law: what is deleted goes first, then rows join rows of their key, then facts move rows.
+//!
+//! The tables are met by the keys of what is staged, whatever the planner thinks of their sizes: a lateral query with
+//! a limit can't become the outer side of a join, nor can a scalar one.
 
 use std::sync::LazyLock;
 
@@ -55,8 +58,9 @@ const PUT_REWINDS: &str = "INSERT INTO ft_rewind (flowinstanceid, n, before) \
 static UNFOLD_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO ft_run (flowinstanceid, run, {RUN_COLUMNS}) SELECT t.flowinstanceid, t.run, {} \
-         FROM flowstate t JOIN ft_stage_flow f USING (flowinstanceid) \
-         WHERE f.runs AND NOT EXISTS (SELECT FROM ft_run r WHERE r.flowinstanceid = t.flowinstanceid)",
+         FROM ft_stage_flow f CROSS JOIN LATERAL \
+            (SELECT * FROM flowstate t WHERE t.flowinstanceid = f.flowinstanceid LIMIT 1) t \
+         WHERE f.runs AND (SELECT r.run FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid LIMIT 1) IS NULL",
         qualified("t", RUN_COLUMNS),
     )
 });
@@ -209,8 +213,9 @@ static SHOW_FLOWS: LazyLock<String> = LazyLock::new(|| {
     let set: Vec<String> = columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
     format!(
         "INSERT INTO flowstate AS t (flowinstanceid, run, reruncount, executiontime, {RUN_COLUMNS}) \
-         SELECT r.flowinstanceid, r.run, 0, {time}, {shown} FROM ft_run r JOIN ft_stage_flow f USING (flowinstanceid) \
-         WHERE f.runs AND r.run = (SELECT max(m.run) FROM ft_run m WHERE m.flowinstanceid = r.flowinstanceid) \
+         SELECT r.flowinstanceid, r.run, 0, {time}, {shown} FROM ft_stage_flow f CROSS JOIN LATERAL \
+            (SELECT * FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid ORDER BY r.run DESC LIMIT 1) r \
+         WHERE f.runs \
          ON CONFLICT (flowinstanceid) DO UPDATE SET {set} WHERE ({mine}) IS DISTINCT FROM ({other})",
         time = execution_time("r.starttime", "r.endtime"),
         shown = shown.join(", "),
@@ -233,8 +238,8 @@ const COUNT_RERUNS: &str = "UPDATE flowstate t SET reruncount = c.reruns FROM (
 
 /// A single run is in flowstate alone.
 const FOLD_RUNS: &str = "DELETE FROM ft_run t USING ft_stage_flow f WHERE f.runs \
-    AND t.flowinstanceid = f.flowinstanceid AND NOT EXISTS \
-        (SELECT FROM ft_run o WHERE o.flowinstanceid = t.flowinstanceid AND o.run <> t.run)";
+    AND t.flowinstanceid = f.flowinstanceid \
+    AND (SELECT count(*) FROM ft_run o WHERE o.flowinstanceid = f.flowinstanceid) = 1";
 
 fn qualified(row: &str, columns: &str) -> String {
     columns.split(',').map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")

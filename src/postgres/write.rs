@@ -86,6 +86,7 @@ pub async fn write(session: &mut Session, group: &str, batch: &Batch) -> Result<
 }
 
 async fn write_in_transactions(session: &mut Session, group: &str, batch: &Batch) -> Result<Written, Error> {
+    session.begin_batch().await?;
     let mut flows: Flows<'_> = batch.fold.flows.iter().collect();
     flows.sort_unstable_by_key(|(flow, _)| *flow);
     let (mut rest, alone): (Flows<'_>, Flows<'_>) =

@@ -17,6 +17,7 @@ mod gaps;
 mod input;
 mod law;
 mod offsets;
+mod plans;
 mod pooler;
 mod program;
 mod proxy;

@@ -1,0 +1,170 @@
+//! The collector drains the topic: a process of its own, with a group that has read nothing yet.
+
+use std::{
+    fs::File,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use flowtrail::clock;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use tokio::process::{Child, Command};
+use tokio_postgres::Client;
+
+use crate::{
+    connect,
+    traffic::{TOPIC, Traffic},
+    usage::{self, PostgresMark, PostgresUse},
+};
+
+/// How often it is looked how far the collector is.
+const POLL: Duration = Duration::from_millis(20);
+/// A collector that stores nothing for so long is given up.
+const STALL: Duration = Duration::from_mins(1);
+/// How long a collector may take to end.
+const END: Duration = Duration::from_secs(20);
+
+/// What a drain is made with.
+#[derive(Debug)]
+pub(crate) struct Drain<'a> {
+    /// Where Kafka is.
+    pub(crate) bootstrap_servers: &'a str,
+    /// What is on the topic.
+    pub(crate) traffic: &'a Traffic,
+    /// Settings of the collector, as `section.key=value`.
+    pub(crate) settings: &'a [String],
+    /// Where its log goes.
+    pub(crate) log: &'a Path,
+}
+
+/// What a drain took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Drained {
+    /// From when the group gave the collector its partitions (it then asks where they begin) to the last commit.
+    pub(crate) seconds: f64,
+    /// From the start of the process: connects, looks at the schema, joins the group.
+    pub(crate) seconds_with_start: f64,
+    /// From when it got its partitions to its first commit.
+    pub(crate) first_commit_seconds: f64,
+    /// Events by second.
+    pub(crate) events_per_second: f64,
+    /// Rows of `steps` and `flowstate` by second.
+    pub(crate) rows_per_second: f64,
+    /// Processor seconds of the collector, its start included.
+    pub(crate) collector_cpu_seconds: f64,
+    /// The most memory that the collector held, in bytes.
+    pub(crate) collector_peak_bytes: f64,
+    /// What it took of Postgres, the collector's start included.
+    pub(crate) postgres: PostgresUse,
+}
+
+/// When what happened, in seconds since 1970 by Postgres's clock.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    assigned: f64,
+    first_commit: f64,
+    end: f64,
+}
+
+/// How far a group is, and when that was; and when its member first asked where to begin.
+const LOOK: &str = "
+SELECT extract(epoch FROM clock_timestamp())::float8,
+    (SELECT extract(epoch FROM min(backend_start))::float8 FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'flowtrail-offsets'),
+    (SELECT COALESCE(sum(nextoffset), 0)::bigint FROM ft_offset WHERE consumergroup = $1)";
+
+impl Drain<'_> {
+    /// Drains the topic into a database whose tables are empty.
+    pub(crate) async fn run(&self, url: &str, group: &str) -> anyhow::Result<Drained> {
+        let client = connect(url).await?;
+        let mark = PostgresMark::set(&client).await?;
+        let began = clock::monotonic();
+        let mut collector = self.start(url, group)?;
+        let pid = collector.id().context("the collector has ended already")?;
+        let watched = self.watch(&mut collector, &client, group).await;
+        let times = watched.with_context(|| format!("see {}", self.log.display()))?;
+        let seconds_with_start = began.elapsed().as_secs_f64();
+        let postgres = mark.since(&client).await?;
+        let (cpu, peak) = (usage::process_cpu(pid)?, usage::peak_memory(pid)?);
+        end(collector).await?;
+
+        let seconds = times.end - times.assigned;
+        let by_second = |count: f64| count / seconds;
+        Ok(Drained {
+            seconds,
+            seconds_with_start,
+            first_commit_seconds: times.first_commit - times.assigned,
+            events_per_second: by_second(exact(self.traffic.events)),
+            rows_per_second: by_second(exact(self.traffic.expected.rows().unsigned_abs())),
+            collector_cpu_seconds: cpu,
+            collector_peak_bytes: peak,
+            postgres,
+        })
+    }
+
+    fn start(&self, url: &str, group: &str) -> anyhow::Result<Child> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flowtrail"));
+        command.args(["collect", "--group", group, "--topic", TOPIC, "--http", "127.0.0.1:0"]);
+        command.env("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap_servers).env("DATABASE_URL", url);
+        for setting in self.settings {
+            let (key, value) =
+                setting.split_once('=').with_context(|| format!("{setting}: want KEY=VALUE"))?;
+            let variable = key.replacen('.', "__", 1).replace('.', "_").to_uppercase();
+            command.env(format!("FLOWTRAIL_{variable}"), value);
+        }
+        let log = File::create(self.log).with_context(|| self.log.display().to_string())?;
+        command.stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        command.spawn().context("starting the collector")
+    }
+
+    /// Looks on until everything is stored.
+    async fn watch(&self, collector: &mut Child, client: &Client, group: &str) -> anyhow::Result<Times> {
+        let look = client.prepare(LOOK).await?;
+        let (mut stored, mut moved): (i64, Instant) = (0, clock::monotonic());
+        let mut times = Times { assigned: 0.0, first_commit: 0.0, end: 0.0 };
+        loop {
+            let row = client.query_one(&look, &[&group]).await?;
+            let (now, assigned, found): (f64, Option<f64>, i64) = (row.get(0), row.get(1), row.get(2));
+            if let Some(assigned) = assigned {
+                times.assigned = assigned;
+            }
+            if found > stored {
+                if stored == 0 {
+                    times.first_commit = now;
+                }
+                (stored, moved) = (found, clock::monotonic());
+            }
+            if u64::try_from(stored).is_ok_and(|stored| stored >= self.traffic.events) {
+                times.end = now;
+                return Ok(times);
+            }
+            if let Some(status) = collector.try_wait()? {
+                bail!("the collector ended ({status}) after {stored} events");
+            }
+            if moved.elapsed() > STALL {
+                bail!("the collector stored nothing for {} s after {stored} events", STALL.as_secs());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// Tells the collector to end and waits for it.
+async fn end(mut collector: Child) -> anyhow::Result<()> {
+    let pid = collector.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    kill_process(pid.context("the collector has ended already")?, Signal::TERM)?;
+    let status =
+        tokio::time::timeout(END, collector.wait()).await.context("the collector does not end")??;
+    if !status.success() {
+        bail!("the collector ended with {status}");
+    }
+    Ok(())
+}
+
+/// A count as a number to compute with; counts here are far below 2^53.
+fn exact(count: u64) -> f64 {
+    let (high, low) = (u32::try_from(count >> 32), u32::try_from(count & u64::from(u32::MAX)));
+    f64::from(high.unwrap_or(u32::MAX)) * 4_294_967_296.0 + f64::from(low.unwrap_or(u32::MAX))
+}

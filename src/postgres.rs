@@ -15,6 +15,7 @@ pub mod read;
 mod session;
 mod special;
 mod stage;
+mod straight;
 mod write;
 
 pub use self::{

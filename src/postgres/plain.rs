@@ -1,6 +1,9 @@
 //! Storing flows of which each row stands alone, under the shared lock.
 //!
 //! What these rows become does not depend on other rows, so transactions of other lanes may run beside this one.
+//! Rows of flows about which nothing is stored go straight into the tables ([`super::straight`]); the others are staged,
+//! and only those that are missing or would change go on from there.
+//!
 //! Flows for which that is not so are handed back, to be stored by [`super::special`] under the exclusive lock:
 //! those of which another run or execution is stored, or a rewind, or a deletion, or re-run steps for a new run.
 
@@ -12,6 +15,7 @@ use super::{
     law::{RUN, STEP, execution_time},
     session::Session,
     stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
+    straight,
     write::{Flows, Tally},
 };
 use crate::{model::FlowId, pipeline::merge::FlowFold};
@@ -113,33 +117,73 @@ pub(super) async fn write<'a>(
     flows: Flows<'a>,
     tally: &mut Tally,
 ) -> Result<Plain<'a>, Error> {
-    let stored = look_up(session, &flows).await?;
-    let (mut special, mut staged) = (Flows::new(), Vec::with_capacity(flows.len()));
-    for (flow, fold) in flows {
-        let found = stored.get(flow.as_str());
-        let new_run = fold.runs.keys().any(|run| found.is_none_or(|found| found.run != Some(*run)));
-        let other_run = new_run && found.is_some_and(|found| found.run.is_some());
-        if found.is_some_and(|found| found.special || other_run || (found.rerun && new_run)) {
-            special.push((flow, fold));
-            continue;
+    let mut sorted = Sorted::default();
+    sorted.sort(flows.iter().copied(), &look_up(session, &flows).await?);
+    let mut straight = Vec::new();
+    if session.goes_straight() {
+        let fresh = std::mem::take(&mut sorted.fresh);
+        if straight::write(session, &fresh, tally).await? {
+            straight = fresh;
+        } else {
+            // What another lane has stored meanwhile is to be seen now.
+            let flows: Flows<'a> = fresh.iter().map(|staged| (staged.flow, staged.fold)).collect();
+            sorted.sort(flows.iter().copied(), &look_up(session, &flows).await?);
         }
-        staged.push(Staged {
-            flow,
-            fold,
-            known_steps: found.is_some_and(|found| found.steps),
-            known_run: found.is_some_and(|found| found.run.is_some()),
-            named_by: found.map_or(0, |found| found.named_by),
-        });
     }
+    let Sorted { mut special, fresh, met } = sorted;
+    let mut staged = [fresh, met].concat();
+    staged.sort_unstable_by_key(|staged| staged.flow);
     if !write_steps(session, &mut staged, &mut special, tally).await? {
         return Ok(Plain::Raced);
     }
     if !write_runs(session, &staged, tally).await? {
         return Ok(Plain::Raced);
     }
-    super::write::snapshots(session, staged.iter().map(|staged| (staged.flow, staged.fold))).await?;
+    let written = straight.iter().chain(&staged);
+    super::write::snapshots(session, written.map(|staged| (staged.flow, staged.fold))).await?;
     special.sort_unstable_by_key(|(flow, _)| *flow);
     Ok(Plain::Written(special))
+}
+
+/// Flows by how they are to be written.
+#[derive(Default)]
+struct Sorted<'a> {
+    /// Under the exclusive lock.
+    special: Flows<'a>,
+    /// Nothing of them is stored.
+    fresh: Vec<Staged<'a>>,
+    /// Something of them is stored.
+    met: Vec<Staged<'a>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn sort(
+        &mut self,
+        flows: impl Iterator<Item = (&'a FlowId, &'a FlowFold)>,
+        stored: &HashMap<String, Stored>,
+    ) {
+        for (flow, fold) in flows {
+            self.sort_one(flow, fold, stored.get(flow.as_str()));
+        }
+    }
+
+    fn sort_one(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: Option<&Stored>) {
+        let new_run = fold.runs.keys().any(|run| found.is_none_or(|found| found.run != Some(*run)));
+        let other_run = new_run && found.is_some_and(|found| found.run.is_some());
+        if found.is_some_and(|found| found.special || other_run || (found.rerun && new_run)) {
+            self.special.push((flow, fold));
+            return;
+        }
+        let staged = Staged {
+            flow,
+            fold,
+            known_steps: found.is_some_and(|found| found.steps),
+            known_run: found.is_some_and(|found| found.run.is_some()),
+            named_by: found.map_or(0, |found| found.named_by),
+        };
+        let met = staged.known_steps || staged.known_run;
+        if met { self.met.push(staged) } else { self.fresh.push(staged) }
+    }
 }
 
 async fn look_up(

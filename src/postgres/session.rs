@@ -34,7 +34,13 @@ pub struct Session {
     table: i32,
     /// Batches that were begun.
     batches: u64,
+    /// Batches that are still staged as a whole, after one that went straight met a row of its key.
+    staged_batches: u32,
 }
+
+/// So many batches are staged after one that met a row of its key on the straight way: an aborted COPY is dear, it
+/// leaves all its rows behind as garbage.
+const STAY_STAGED: u32 = 8;
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,7 +56,7 @@ impl Session {
         // An oid is unsigned; as a lock key only its bits matter.
         let table =
             client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
-        Ok(Self { client, statements: HashMap::new(), table, batches: 0 })
+        Ok(Self { client, statements: HashMap::new(), table, batches: 0, staged_batches: 0 })
     }
 
     /// The connection is gone.
@@ -75,6 +81,18 @@ impl Session {
         }
         self.batches += 1;
         Ok(())
+    }
+
+    /// Whether the batch may go straight into the tables.
+    pub(super) fn goes_straight(&mut self) -> bool {
+        let straight = self.staged_batches == 0;
+        self.staged_batches = self.staged_batches.saturating_sub(1);
+        straight
+    }
+
+    /// A batch that went straight met a row of its key.
+    pub(super) fn stay_staged(&mut self) {
+        self.staged_batches = STAY_STAGED;
     }
 
     /// A statement, prepared at its first use.

@@ -2,9 +2,12 @@
 
 use tokio_postgres::Error;
 
-use super::{copy::CopyRows, session::Session};
+use super::{
+    copy::{CopyRows, Encoder},
+    session::Session,
+};
 use crate::{
-    model::{FlowId, RunRow, StepRow},
+    model::{FlowId, RunRow, StepId, StepRow},
     pipeline::merge::FlowFold,
 };
 
@@ -59,9 +62,7 @@ pub(super) async fn steps(session: &mut Session, flows: &[Staged<'_>]) -> Result
     for Staged { flow, fold, known_steps, .. } in flows {
         for ((step, execution), row) in &fold.steps {
             let to = copy.row(18).await?;
-            to.text(Some(flow.as_str()));
-            to.text(Some(step.as_str()));
-            to.int8(*execution);
+            step_key(to, flow, step, *execution);
             to.bool(*known_steps);
             step_fields(to, row);
         }
@@ -89,7 +90,14 @@ pub(super) async fn runs(session: &mut Session, flows: &[Staged<'_>]) -> Result<
     copy.finish().await
 }
 
-fn step_fields(to: &mut super::copy::Encoder, row: &StepRow) {
+pub(super) fn step_key(to: &mut Encoder, flow: &FlowId, step: &StepId, execution: i64) {
+    to.text(Some(flow.as_str()));
+    to.text(Some(step.as_str()));
+    to.int8(execution);
+}
+
+/// In the order of [`STEP_COLUMNS`].
+pub(super) fn step_fields(to: &mut Encoder, row: &StepRow) {
     to.int2(row.phase.number());
     to.text(row.task.as_deref());
     to.text(row.status.as_deref());
@@ -106,7 +114,8 @@ fn step_fields(to: &mut super::copy::Encoder, row: &StepRow) {
     to.bytes(row.error.as_deref());
 }
 
-fn run_fields(to: &mut super::copy::Encoder, row: &RunRow) {
+/// In the order of [`RUN_COLUMNS`].
+pub(super) fn run_fields(to: &mut Encoder, row: &RunRow) {
     to.int2(row.phase.number());
     to.text(row.user.as_deref());
     to.text(row.app.as_deref());

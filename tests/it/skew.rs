@@ -185,3 +185,16 @@ async fn a_rerun_that_is_deleted_is_counted_no_more() {
         .await;
     assert_eq!(number(&client, count).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_that_meets_a_row_on_its_way_straight_into_the_table_is_staged_instead() {
+    let url = servers::database().await;
+    let other = "INSERT INTO steps (flowinstanceid, stepid, execution, phase, taskname) VALUES ('f00000', '1', 10, 0, 't')";
+    let large = |flow: usize| {
+        let Event::Step(step) = step(&format!("f{flow:05}"), "1", 10) else { unreachable!() };
+        Event::Step(StepEvent { data: vec![b'x'; 1000].into(), ..step })
+    };
+    let client = race(&url, other, (0..10_000).map(large).collect()).await;
+    assert_eq!(number(&client, "SELECT count(*) FROM steps WHERE length(stepdata) = 1000").await, 10_000);
+    assert_eq!(number(&client, "SELECT count(*) FROM steps WHERE taskname = 't'").await, 1);
+}

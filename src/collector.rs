@@ -29,6 +29,7 @@ use crate::{
     postgres::{
         OffsetReader,
         connect::{self, PostgresError},
+        keeps_sessions,
     },
     schema::{self, SchemaError},
 };
@@ -45,6 +46,12 @@ pub enum CollectError {
     /// Postgres can't be reached.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    /// A transaction pooler is in between.
+    #[error(
+        "Postgres is reached through a pooler that pools transactions, and a collector needs sessions of its own: \
+         connect to the server itself, or to a pool with `pool_mode = session`"
+    )]
+    TransactionPooler,
     /// The tables are not as wanted.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -136,6 +143,9 @@ fn of_consumer(
 
 /// Looks at the tables, or brings them up to date, as `schema.mode` says.
 async fn ready_tables(config: &Config, health: &Health) -> Result<(), CollectError> {
+    if !keeps_sessions(&config.postgres).await? {
+        return Err(CollectError::TransactionPooler);
+    }
     let mut client = connect::connect(&config.postgres, "flowtrail-schema").await?;
     health.met(Condition::Database);
     match config.schema.mode {
@@ -189,6 +199,7 @@ fn start(
         lanes,
         commands,
         lane_buffer_bytes: collector.lane_buffer_bytes,
+        on_gap: collector.on_gap,
         group_offset_interval: Duration::from_millis(collector.group_offset_interval_ms),
         lag: shown.lag,
         health: shown.health,

@@ -75,12 +75,24 @@ pub struct Collector {
     pub lane_buffer_bytes: usize,
     /// A payload field above this many bytes is cut, and its message kept as a dead letter.
     pub max_payload_bytes: usize,
+    /// What to do where Kafka no longer has records that are not stored yet.
+    pub on_gap: OnGap,
     /// How often Kafka's group offset follows the stored one, in milliseconds.
     pub group_offset_interval_ms: u64,
     /// How long a shutdown may take to finish what is under way, in milliseconds.
     pub shutdown_timeout_ms: u64,
     /// How long records may wait without any progress before `/livez` fails, in milliseconds.
     pub stall_after_ms: u64,
+}
+
+/// What a collector does where Kafka no longer has records that are not stored yet. Either way it is counted and kept in
+/// `ft_gap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGap {
+    /// End with a sentence; nothing is skipped.
+    Halt,
+    /// Go on with what Kafka has.
+    Continue,
 }
 
 /// `[http]`
@@ -128,22 +140,43 @@ impl Postgres {
     }
 }
 
-impl SchemaMode {
-    const ALL: [Self; 3] = [Self::Validate, Self::Update, Self::None];
-
-    /// The word for it in a configuration file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Validate => "validate",
-            Self::Update => "update",
-            Self::None => "none",
-        }
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
-    }
+/// A value that is one of a few words.
+trait Choice: std::fmt::Debug {
+    /// All the words.
+    fn words(&self) -> &'static [&'static str];
+    /// The word of this value.
+    fn word(&self) -> &'static str;
+    /// Takes the value of a word; says whether there is one.
+    fn choose(&mut self, word: &str) -> bool;
 }
+
+/// Makes an enum a [`Choice`], each value with its word in a configuration file.
+macro_rules! choice {
+    ($choice:ident { $($value:ident = $word:literal),* }) => {
+        impl Choice for $choice {
+            fn words(&self) -> &'static [&'static str] {
+                &[$($word),*]
+            }
+
+            fn word(&self) -> &'static str {
+                match self {
+                    $(Self::$value => $word),*
+                }
+            }
+
+            fn choose(&mut self, word: &str) -> bool {
+                match word {
+                    $($word => *self = Self::$value,)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+
+choice!(SchemaMode { Validate = "validate", Update = "update", None = "none" });
+choice!(OnGap { Halt = "halt", Continue = "continue" });
 
 impl Default for Kafka {
     fn default() -> Self {
@@ -165,6 +198,7 @@ impl Default for Collector {
             linger_ms: 5,
             lane_buffer_bytes: 16 << 20,
             max_payload_bytes: 4 << 20,
+            on_gap: OnGap::Halt,
             group_offset_interval_ms: 1_000,
             shutdown_timeout_ms: 10_000,
             stall_after_ms: 120_000,

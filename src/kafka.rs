@@ -8,4 +8,4 @@ pub mod producer;
 pub(crate) mod rebalance;
 pub(crate) mod source;
 
-pub use self::lease::Lease;
+pub use self::lease::{Lease, Start};

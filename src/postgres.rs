@@ -5,10 +5,12 @@ pub mod connect;
 mod copy;
 mod dead_letter;
 mod fault;
+mod gap;
 mod law;
 mod offset;
 mod offset_reader;
 mod plain;
+mod pooler;
 pub mod read;
 mod session;
 mod special;
@@ -18,8 +20,10 @@ mod write;
 pub use self::{
     dead_letter::DeadLetter,
     fault::{Fault, sentence},
-    offset::{LastRecord, Progress, read as read_offsets},
+    gap::Gap,
+    offset::{LastRecord, Progress, Stored, read as read_offsets},
     offset_reader::OffsetReader,
+    pooler::keeps_sessions,
     session::Session,
     write::{Batch, Ops, Tally, Written, write},
 };

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rdkafka::ClientConfig;
-use secrecy::ExposeSecret as _;
 
 use super::{
     UsageError,
     output::{Column, Format, Output, or_dash},
 };
 use crate::{
-    config::{self, Config},
-    kafka::lag::{self, PartitionLag, Topics},
+    config::Config,
+    kafka::{
+        client,
+        lag::{self, PartitionLag, Topics},
+    },
 };
 
 /// How long the whole look may take.
@@ -53,7 +54,7 @@ const COLUMNS: [Column<PartitionLag>; 6] = [
 pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let topics = topics(&args, config)?;
     let group = args.group.unwrap_or_else(|| config.kafka.group.clone());
-    let client = client(&config.kafka);
+    let client = client::settings(&config.kafka, &[], &[]);
     // librdkafka blocks.
     let look = tokio::task::spawn_blocking(move || lag::read(&client, &group, &topics, LIMIT));
     let rows = look.await.context("the look at Kafka ended early")??;
@@ -78,15 +79,6 @@ fn topics(args: &Args, config: &Config) -> Result<Topics, UsageError> {
         return Ok(Topics::Committed);
     }
     Ok(Topics::Named(config.kafka.topics.clone()))
-}
-
-fn client(kafka: &config::Kafka) -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", &kafka.bootstrap_servers);
-    for (name, value) in &kafka.librdkafka {
-        client.set(name, value.expose_secret());
-    }
-    client
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use self::input::Input;
+use super::output::Format as Output;
 use crate::{
     config::Config,
     kafka::{
@@ -145,14 +146,6 @@ struct Target {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-    Ndjson,
-}
-
 fn percent(text: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value| (0.0..=100.0).contains(value));
     value.ok_or_else(|| "a number from 0 to 100".to_owned())

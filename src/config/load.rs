@@ -157,6 +157,20 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_has_every_key_and_the_defaults() {
+        let folder = folder_with(include_str!("../../deploy/flowtrail.toml"));
+        let loaded = load(&Flags::default(), &environment(&[]), folder.path()).unwrap();
+        for setting in SETTINGS {
+            assert!(matches!(loaded.origin(setting.key), Origin::File { .. }), "{} is missing", setting.key);
+        }
+        let defaults = Config::default();
+        assert_eq!(format!("{:?}", loaded.config.collector), format!("{:?}", defaults.collector));
+        assert_eq!(loaded.config.kafka.topics, defaults.kafka.topics);
+        assert_eq!(loaded.config.http.listen, defaults.http.listen);
+        assert_eq!(loaded.config.schema.mode, defaults.schema.mode);
+    }
+
+    #[test]
     fn flags_win_over_environment_over_file_over_defaults() {
         let folder =
             folder_with("[kafka]\ngroup = \"file\"\ntopics = [\"file\"]\nbootstrap_servers = \"file:1\"\n");

@@ -51,7 +51,7 @@ fn shown(slot: Slot<'_>) -> Option<Value> {
         Slot::Text(text, _) => Some(Value::String(text.clone())),
         Slot::List(entries, _) => Some(Value::Array(entries.iter().cloned().map(Value::String).collect())),
         Slot::Url(url) => url.as_ref().map(|url| Value::String(redact_url(url.expose_secret()).into_owned())),
-        Slot::Mode(mode) => Some(Value::String(mode.as_str().to_owned())),
+        Slot::Choice(choice) => Some(Value::String(choice.word().to_owned())),
     }
 }
 

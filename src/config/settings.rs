@@ -3,7 +3,7 @@
 use rdkafka::ClientConfig;
 use secrecy::SecretString;
 
-use super::{Config, SchemaMode, connection::Connection, is_secret};
+use super::{Choice, Config, connection::Connection, is_secret};
 
 /// librdkafka's own settings lie under this name.
 pub(super) const LIBRDKAFKA: &str = "kafka.librdkafka";
@@ -40,7 +40,7 @@ pub(super) enum Slot<'a> {
     Text(&'a mut String, fn(&str) -> Result<(), String>),
     List(&'a mut Vec<String>, fn(&str) -> Result<(), String>),
     Url(&'a mut Option<SecretString>),
-    Mode(&'a mut SchemaMode),
+    Choice(&'a mut dyn Choice),
 }
 
 /// One setting.
@@ -57,7 +57,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 15] = [
+pub(super) const SETTINGS: [Setting; 16] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -94,12 +94,13 @@ pub(super) const SETTINGS: [Setting; 15] = [
         key: "collector.shutdown_timeout_ms",
         slot: |c| Slot::Long(&mut c.collector.shutdown_timeout_ms, range(100, 600_000, "milliseconds")),
     },
+    Setting { key: "collector.on_gap", slot: |c| Slot::Choice(&mut c.collector.on_gap) },
     Setting {
         key: "collector.stall_after_ms",
         slot: |c| Slot::Long(&mut c.collector.stall_after_ms, range(1_000, 86_400_000, "milliseconds")),
     },
     Setting { key: "http.listen", slot: |c| Slot::Text(&mut c.http.listen, check_listen) },
-    Setting { key: "schema.mode", slot: |c| Slot::Mode(&mut c.schema.mode) },
+    Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
 ];
 
 /// The setting of that name.
@@ -132,12 +133,11 @@ impl Slot<'_> {
                 Connection::parse(&url)?;
                 *place = Some(SecretString::from(url));
             }
-            Self::Mode(place) => {
-                let found = if let Raw::Text(word) = &raw { SchemaMode::parse(word) } else { None };
-                *place = found.ok_or_else(|| {
-                    let words = SchemaMode::ALL.map(SchemaMode::as_str);
-                    format!("want one of {}", words.join(", "))
-                })?;
+            Self::Choice(place) => {
+                let known = matches!(&raw, Raw::Text(word) if place.choose(word));
+                if !known {
+                    return Err(format!("want one of {}", place.words().join(", ")));
+                }
             }
         }
         Ok(())

@@ -3,7 +3,47 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
-use crate::model::{Offset, Partition};
+use crate::{
+    model::{Offset, Partition},
+    postgres::{LastRecord, Stored},
+};
+
+/// Where a lease begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// What `ft_offset` says; `None`: no row, so the partition is read from its beginning.
+    pub base: Option<Offset>,
+    /// First offset that is to be stored; `None`: the first there is.
+    pub first: Option<Offset>,
+    /// The record that was stored last. It is read once more, and has to be the same: otherwise the topic was created
+    /// again, and its offsets mean other records.
+    pub check: Option<LastRecord>,
+}
+
+impl Start {
+    /// From what `ft_offset` says.
+    pub fn of(stored: Option<Stored>) -> Self {
+        let Some(Stored { next, last }) = stored else { return Self::at(None) };
+        // Somebody who sets the offset by hand means that very offset, and it has to be there.
+        let check = last.filter(|last| last.offset.next() == next);
+        Self { base: Some(next), first: Some(next), check }
+    }
+
+    /// From a stored offset, without looking at the record before it.
+    pub fn at(base: Option<Offset>) -> Self {
+        Self { base, first: base, check: None }
+    }
+
+    /// After a gap: from another offset than the stored one.
+    pub fn after_gap(base: Option<Offset>, first: Offset) -> Self {
+        Self { base, first: Some(first), check: None }
+    }
+
+    /// Where reading has to begin; `None`: at the beginning.
+    pub fn position(&self) -> Option<Offset> {
+        self.check.as_ref().map(|last| last.offset).or(self.first)
+    }
+}
 
 /// One loan of a partition. Every message carries the lease it came under; under a dead lease nothing moves an
 /// offset, so a lane that lost its partition stops by itself.
@@ -15,8 +55,8 @@ pub struct Lease {
     pub generation: u64,
     /// Lane that the partition belongs to.
     pub lane: usize,
-    /// What `ft_offset` said when the lease began; `None`: no row, so it is read from its beginning.
-    pub base: Option<Offset>,
+    /// Where it begins.
+    pub start: Start,
     live: AtomicBool,
     stored: AtomicI64,
     received: AtomicI64,
@@ -28,12 +68,13 @@ const NONE: i64 = i64::MIN;
 
 impl Lease {
     /// A live lease.
-    pub fn new(partition: Partition, generation: u64, lane: usize, base: Option<Offset>) -> Self {
+    pub fn new(partition: Partition, generation: u64, lane: usize, start: Start) -> Self {
+        let base = start.base;
         Self {
             partition,
             generation,
             lane,
-            base,
+            start,
             live: AtomicBool::new(true),
             stored: AtomicI64::new(base.map_or(NONE, |offset| offset.0)),
             received: AtomicI64::new(NONE),

@@ -22,11 +22,11 @@ use rdkafka::{
 };
 use tokio::runtime::Handle;
 
-use super::{Lease, client};
+use super::{Lease, Start, client};
 use crate::{
     metrics,
-    model::{Offset, Partition},
-    postgres::OffsetReader,
+    model::Partition,
+    postgres::{OffsetReader, Stored},
 };
 
 /// A rebalance is answered within this, whatever Postgres does.
@@ -83,14 +83,14 @@ impl Assignment {
     }
 
     /// Begins a lease of an assigned partition; one it had ends. On the lane that has the fewest, or that it had.
-    pub(crate) fn begin(&self, partition: &Partition, base: Option<Offset>) -> Arc<Lease> {
+    pub(crate) fn begin(&self, partition: &Partition, start: Start) -> Arc<Lease> {
         let mut state = self.lock();
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let lane = match state.leases.get(partition) {
             Some(before) => before.lane,
             None => emptiest_lane(&state, self.lanes),
         };
-        let lease = Arc::new(Lease::new(partition.clone(), generation, lane, base));
+        let lease = Arc::new(Lease::new(partition.clone(), generation, lane, start));
         state.waiting.remove(partition);
         if let Some(before) = state.leases.insert(partition.clone(), lease.clone()) {
             before.end();
@@ -167,12 +167,13 @@ impl GroupContext {
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
         let partitions = partitions_of(list);
-        let bases = if partitions.is_empty() { Some(HashMap::new()) } else { self.read(&partitions) };
+        let mut stored = if partitions.is_empty() { Some(HashMap::new()) } else { self.read(&partitions) };
+        let known = stored.is_some();
         for partition in &partitions {
-            let base = bases.as_ref().and_then(|bases| bases.get(partition).copied());
-            list.set_partition_offset(&partition.topic, partition.number, position(base))?;
-            if bases.is_some() {
-                self.assignment.begin(partition, base);
+            let start = Start::of(stored.as_mut().and_then(|stored| stored.remove(partition)));
+            list.set_partition_offset(&partition.topic, partition.number, position(&start))?;
+            if known {
+                self.assignment.begin(partition, start);
             } else {
                 self.assignment.wait(partition);
             }
@@ -182,10 +183,10 @@ impl GroupContext {
         } else {
             consumer.assign(list)?;
         }
-        if bases.is_none() {
+        if !known {
             consumer.pause(list)?;
         }
-        tracing::info!(partitions = names(&partitions), paused = bases.is_none(), "partitions assigned");
+        tracing::info!(partitions = names(&partitions), paused = !known, "partitions assigned");
         Ok(())
     }
 
@@ -208,7 +209,7 @@ impl GroupContext {
         }
     }
 
-    fn read(&self, partitions: &[Partition]) -> Option<HashMap<Partition, Offset>> {
+    fn read(&self, partitions: &[Partition]) -> Option<HashMap<Partition, Stored>> {
         let read = async { tokio::time::timeout(READ_LIMIT, self.offsets.read(partitions)).await };
         match self.runtime.block_on(read) {
             Ok(Ok(found)) => Some(found.into_iter().collect()),
@@ -225,8 +226,8 @@ impl GroupContext {
 }
 
 /// Where a partition is to be read from.
-pub(crate) fn position(base: Option<Offset>) -> Position {
-    base.map_or(Position::Beginning, |offset| Position::Offset(offset.0))
+pub(crate) fn position(start: &Start) -> Position {
+    start.position().map_or(Position::Beginning, |offset| Position::Offset(offset.0))
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {

@@ -45,7 +45,16 @@ FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[],
 WHERE u.expected IS NULL
 ON CONFLICT DO NOTHING";
 
-const READ: &str = "SELECT topic, partition, nextoffset FROM ft_offset \
+/// What `ft_offset` says of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Everything before this is stored.
+    pub next: Offset,
+    /// The last stored record, by which a topic that was created again is told.
+    pub last: Option<LastRecord>,
+}
+
+const READ: &str = "SELECT topic, partition, nextoffset, lastoffset, lasttime, lasthash FROM ft_offset \
     WHERE consumergroup = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::integer[]))";
 
 /// Moves the offsets of partitions, which come sorted, each from what it is expected to be. `false` if one of them
@@ -79,7 +88,7 @@ pub async fn read(
     client: &Client,
     group: &str,
     partitions: &[Partition],
-) -> Result<Vec<(Partition, Offset)>, Error> {
+) -> Result<Vec<(Partition, Stored)>, Error> {
     read_with(client, READ, group, partitions).await
 }
 
@@ -88,13 +97,19 @@ async fn read_with(
     sql: &str,
     group: &str,
     partitions: &[Partition],
-) -> Result<Vec<(Partition, Offset)>, Error> {
+) -> Result<Vec<(Partition, Stored)>, Error> {
     let topics: Vec<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
     let numbers: Vec<i32> = partitions.iter().map(|partition| partition.number).collect();
     let rows = client.query(sql, &[&group, &topics, &numbers]).await?;
     let read = |row: tokio_postgres::Row| {
         let partition = Partition { topic: Arc::from(row.get::<_, &str>(0)), number: row.get(1) };
-        (partition, Offset(row.get(2)))
+        let hash = row.get::<_, Option<&[u8]>>(5).and_then(|hash| hash.try_into().ok());
+        let last = row.get::<_, Option<i64>>(3).zip(hash).map(|(offset, hash)| LastRecord {
+            offset: Offset(offset),
+            time: row.get(4),
+            hash,
+        });
+        (partition, Stored { next: Offset(row.get(2)), last })
     };
     Ok(rows.into_iter().map(read).collect())
 }
@@ -105,5 +120,6 @@ pub(super) async fn read_decided(
     group: &str,
     partitions: &[Partition],
 ) -> Result<Vec<(Partition, Offset)>, Error> {
-    read_with(session.client(), &format!("{READ} FOR UPDATE"), group, partitions).await
+    let found = read_with(session.client(), &format!("{READ} FOR UPDATE"), group, partitions).await?;
+    Ok(found.into_iter().map(|(partition, stored)| (partition, stored.next)).collect())
 }

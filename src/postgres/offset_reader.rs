@@ -1,16 +1,14 @@
-//! Reads stored offsets over a session of its own, outside the lanes.
+//! Reads stored offsets, and keeps gaps, over a session of its own, outside the lanes.
 
 use tokio::sync::Mutex;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Error};
 
 use super::{
     connect::{self, PostgresError},
-    offset,
+    gap::{self, Gap},
+    offset::{self, Stored},
 };
-use crate::{
-    config,
-    model::{Offset, Partition},
-};
+use crate::{config, model::Partition};
 
 /// Reads stored offsets of one group; connects when first asked, and again when the session is lost.
 #[derive(Debug)]
@@ -29,15 +27,27 @@ impl OffsetReader {
     /// What is stored of partitions; those without a row are not in the answer.
     ///
     /// Dropping the future drops the session if it was being used, and the next call opens another.
-    pub async fn read(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Offset)>, PostgresError> {
+    pub async fn read(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Stored)>, PostgresError> {
+        self.with_session(async |session| offset::read(session, &self.group, partitions).await).await
+    }
+
+    /// Keeps a gap in `ft_gap`, once, whatever happens to the process after it.
+    pub async fn keep_gap(&self, found: &Gap) -> Result<(), PostgresError> {
+        self.with_session(async |session| gap::keep(session, &self.group, found).await).await
+    }
+
+    async fn with_session<T>(
+        &self,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, PostgresError> {
         let mut slot = self.session.lock().await;
         let session = match slot.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
             None => connect::connect(&self.postgres, "flowtrail-offsets").await?,
         };
-        let found = offset::read(&session, &self.group, partitions).await;
-        let found = found.map_err(|error| PostgresError::of_statement(&self.postgres, error))?;
+        let answer =
+            ask(&session).await.map_err(|error| PostgresError::of_statement(&self.postgres, error))?;
         *slot = Some(session);
-        Ok(found)
+        Ok(answer)
     }
 }

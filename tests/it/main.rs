@@ -8,23 +8,24 @@
     reason = "a test that panics has failed, and tests read the clock to give up"
 )]
 
-mod collecting;
-mod program;
-mod proxy;
-mod rows;
-mod servers;
-mod topics;
-mod traffic;
-
 mod cli;
+mod collecting;
 mod contract;
 mod crashes;
 mod dev;
+mod gaps;
 mod input;
 mod law;
 mod offsets;
+mod pooler;
+mod program;
+mod proxy;
 mod recorded;
 mod reruns;
+mod rows;
 mod schema;
+mod servers;
 mod sharing;
 mod skew;
+mod topics;
+mod traffic;

@@ -117,7 +117,7 @@ async fn an_offset_set_forward_under_a_running_collector_is_gone_on_from() {
 }
 
 fn assert_gap(ended: &Result<(), CollectError>, (wanted_next, wanted_first, wanted_end): (i64, i64, i64)) {
-    let Err(CollectError::Consume(ConsumeError::Gap { partition, next, first, end })) = ended else {
+    let Err(CollectError::Consume(ConsumeError::Gap { partition, next, first, end, .. })) = ended else {
         panic!("{ended:?}")
     };
     assert_eq!((partition.number, *next, *first, *end), (0, wanted_next, wanted_first, wanted_end));
@@ -135,7 +135,7 @@ async fn a_stored_offset_past_the_end_ends_the_collector_with_a_sentence_and_not
             .await;
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.lines().count()), (1, "", 1), "{ran:?}");
     let topic = &config.kafka.topics[0];
-    for part in ["error: ", topic, "12", "0..10", "ft_offset"] {
+    for part in ["error: ", topic, "12", "0..10", "collector.on_gap"] {
         assert!(ran.stderr.contains(part), "no {part} in {}", ran.stderr);
     }
     assert_eq!(stored(&client, &config).await, [(0, 12)]);

@@ -15,7 +15,7 @@ use flowtrail::{
     dev::{self, Stack, StackOptions},
     kafka::admin::Admin,
     postgres::Session,
-    schema,
+    schema, telemetry,
 };
 use secrecy::ExposeSecret as _;
 use tokio_postgres::{Client, NoTls};
@@ -27,6 +27,10 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub fn stack() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
     STACK.get_or_init(|| {
+        // What the library logs, for a person who looks for a bug.
+        if let Ok(levels) = std::env::var("IT_LOG") {
+            telemetry::init(Some(&levels), telemetry::LogFormat::default()).unwrap();
+        }
         let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack");
         // Of an earlier run; a test begins with nothing.
         dev::reset(&data_dir).unwrap();
@@ -109,6 +113,11 @@ pub async fn connect(url: &str) -> Client {
 /// A session as a lane has it.
 pub async fn session(url: &str) -> Session {
     Session::prepare(connect(url).await).await.unwrap()
+}
+
+/// Whether the tests run as root, as which some servers refuse to run.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
 }
 
 /// Waits until a condition holds, and fails with what it last said if it never does.

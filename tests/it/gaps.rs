@@ -1,0 +1,205 @@
+//! Records that Kafka no longer has, or no longer the same: on the real broker, with `on_gap` both ways. No silent jump.
+
+use flowtrail::{
+    collector::CollectError,
+    config::{Config, OnGap},
+    kafka::{admin::Admin, client},
+    pipeline::consume::{Cause, ConsumeError},
+    proto::v1::{FlowEvent, HistoryEvent, Phase, history_event::Event},
+};
+use rdkafka::{
+    TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions},
+    client::DefaultClientContext,
+    producer::{FutureProducer, FutureRecord, Producer as _},
+};
+
+use crate::{
+    collecting::{Collecting, collect_all, stored, until_stored},
+    rows,
+    servers::{self, PATIENCE, until},
+    topics::{self, Raw, put},
+};
+
+fn flow(id: &str) -> Raw {
+    let event =
+        FlowEvent { flow_instance_id: id.into(), phase: Phase::Opened.into(), ..FlowEvent::default() };
+    Raw::of(&HistoryEvent { event: Some(Event::Flow(event)) })
+}
+
+fn flows(prefix: &str, count: usize) -> Vec<Raw> {
+    (0..count).map(|number| flow(&format!("{prefix}{number:03}"))).collect()
+}
+
+async fn ids(config: &Config) -> Vec<String> {
+    let client = servers::connect_to(config).await;
+    let found = rows::texts(&client, "SELECT flowinstanceid FROM flowstate ORDER BY 1").await;
+    found.into_iter().flatten().collect()
+}
+
+fn names(prefix: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("{prefix}{number:03}")).collect()
+}
+
+fn admin(config: &Config) -> AdminClient<DefaultClientContext> {
+    client::settings(&config.kafka, &[], &[]).create().unwrap()
+}
+
+async fn delete_before(config: &Config, offset: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&config.kafka.topics[0], 0, rdkafka::Offset::Offset(offset)).unwrap();
+    admin(config).delete_records(&list, &AdminOptions::new()).await.unwrap();
+}
+
+/// Deletes the topic and creates it again with other records.
+async fn recreate(config: &Config, prefix: &str, count: usize) {
+    let topic = &config.kafka.topics[0];
+    admin(config).delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
+    let kafka = Admin::new(&config.kafka).unwrap();
+    until("the topic is gone", async || match kafka.topic(topic, PATIENCE).await.unwrap() {
+        None => Ok(()),
+        Some(_) => Err("it is still there".to_owned()),
+    })
+    .await;
+    kafka.ensure_topic(topic, 1, &[], PATIENCE).await.unwrap();
+    put(config, &flows(prefix, count)).await;
+}
+
+fn cause(ended: &Result<(), CollectError>) -> Cause {
+    match ended {
+        Err(CollectError::Consume(ConsumeError::Gap { cause, .. })) => *cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What `ft_gap` holds: cause, first offset that is missing, first that is there again.
+async fn gaps(config: &Config) -> Vec<(String, i64, i64)> {
+    let client = servers::connect_to(config).await;
+    let rows = client.query("SELECT cause, fromoffset, tooffset FROM ft_gap ORDER BY id", &[]).await.unwrap();
+    rows.into_iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
+/// Halts at the gap, twice, and keeps it once; then goes on over it.
+async fn halts_then_continues(config: &Config, expected: Cause, gap: (&str, i64, i64)) {
+    for _ in 0..2 {
+        assert_eq!(cause(&Collecting::start(config).ended().await), expected);
+    }
+    let gap = (gap.0.to_owned(), gap.1, gap.2);
+    assert_eq!(gaps(config).await, std::slice::from_ref(&gap));
+    let mut on = config.clone();
+    on.collector.on_gap = OnGap::Continue;
+    collect_all(&on).await;
+    assert_eq!(gaps(config).await, [gap]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_retention_took_are_a_gap() {
+    let config = servers::config(1).await;
+    put(&config, &flows("a", 10)).await;
+    collect_all(&config).await;
+    put(&config, &flows("b", 20)).await;
+    delete_before(&config, 20).await;
+    halts_then_continues(&config, Cause::Retention, ("retention", 10, 20)).await;
+    assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 10..20)].concat());
+    assert_eq!(stored(&servers::connect_to(&config).await, &config).await, [(0, 30)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_only_stored_records_are_gone_is_no_gap() {
+    let config = servers::config(1).await;
+    put(&config, &flows("a", 10)).await;
+    collect_all(&config).await;
+    delete_before(&config, 10).await;
+    put(&config, &flows("b", 5)).await;
+    collect_all(&config).await;
+    assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..5)].concat());
+    assert_eq!(gaps(&config).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_created_again_shorter_is_a_gap_and_is_read_from_its_beginning() {
+    let config = servers::config(1).await;
+    put(&config, &flows("a", 10)).await;
+    collect_all(&config).await;
+    recreate(&config, "b", 4).await;
+    halts_then_continues(&config, Cause::Recreated, ("recreated", 10, 0)).await;
+    assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..4)].concat());
+    assert_eq!(stored(&servers::connect_to(&config).await, &config).await, [(0, 4)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_created_again_longer_is_told_by_its_records_and_is_read_from_its_beginning() {
+    let config = servers::config(1).await;
+    put(&config, &flows("a", 10)).await;
+    collect_all(&config).await;
+    recreate(&config, "b", 25).await;
+    halts_then_continues(&config, Cause::Recreated, ("recreated", 10, 0)).await;
+    assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..25)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_is_added_is_read_from_its_beginning() {
+    let mut config = servers::config(1).await;
+    config.kafka.librdkafka.insert("topic.metadata.refresh.interval.ms".into(), "500".into());
+    put(&config, &flows("a", 10)).await;
+    let collecting = Collecting::start(&config);
+    until_stored(&config).await;
+    let topic = &config.kafka.topics[0];
+    admin(&config).create_partitions(&[NewPartitions::new(topic, 2)], &AdminOptions::new()).await.unwrap();
+    until("the partition is there", async || match topics::ends(&config).await.len() {
+        2 => Ok(()),
+        other => Err(format!("{other} partitions")),
+    })
+    .await;
+    let added: Vec<Raw> = flows("b", 5).into_iter().map(|raw| Raw { partition: 1, ..raw }).collect();
+    put(&config, &added).await;
+    until_stored(&config).await;
+    collecting.stop().await;
+    assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..5)].concat());
+    assert_eq!(gaps(&config).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holes_that_transactions_leave_are_no_gap_and_what_was_aborted_is_not_stored() {
+    let config = servers::config(1).await;
+    let id = servers::unique("transactional");
+    let producer: FutureProducer =
+        client::settings(&config.kafka, &[], &[("transactional.id", &id)]).create().unwrap();
+    let in_transaction = async |prefix: &str, commit: bool| {
+        producer.begin_transaction().unwrap();
+        for raw in flows(prefix, 4) {
+            let (key, value) = (raw.key.unwrap(), raw.value.unwrap());
+            let record = FutureRecord::to(&config.kafka.topics[0]).partition(0).key(&key).payload(&value);
+            producer.send(record, PATIENCE).await.unwrap();
+        }
+        let ended = producer.clone();
+        tokio::task::spawn_blocking(move || {
+            if commit { ended.commit_transaction(PATIENCE) } else { ended.abort_transaction(PATIENCE) }
+                .unwrap();
+        })
+        .await
+        .unwrap();
+    };
+    let opening = producer.clone();
+    tokio::task::spawn_blocking(move || opening.init_transactions(PATIENCE).unwrap()).await.unwrap();
+
+    in_transaction("a", true).await;
+    in_transaction("b", false).await;
+    in_transaction("c", true).await;
+    let stored_ids = async |wanted: Vec<String>| {
+        until("what was committed is stored", async || {
+            let found = ids(&config).await;
+            if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+    };
+    let collecting = Collecting::start(&config);
+    stored_ids([names("a", 0..4), names("c", 0..4)].concat()).await;
+    collecting.stop().await;
+    // The last stored record lies before a marker; another member goes on behind it.
+    in_transaction("d", true).await;
+    let collecting = Collecting::start(&config);
+    stored_ids([names("a", 0..4), names("c", 0..4), names("d", 0..4)].concat()).await;
+    collecting.stop().await;
+    assert_eq!(gaps(&config).await, []);
+}

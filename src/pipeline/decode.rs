@@ -201,12 +201,12 @@ fn app(e: v1::AppEvent, clean: &mut Cleaner) -> Result<Event, Reject> {
 fn flow_id(id: String, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<FlowId, Reject> {
     const NAME: &str = "flow_instance_id";
     let key = key.filter(|key| !key.is_empty());
-    // Before a NUL of both is replaced in one of them.
+    // A producer may key by the id as it is, with its NUL, or as it is stored.
     let is_key = key == Some(id.as_bytes());
     if let Some(id) = clean.id(id, NAME)? {
         match key {
             None => clean.note(Oddity::EmptyKey),
-            Some(_) if !is_key => clean.note(Oddity::KeyMismatch),
+            Some(key) if !is_key && key != id.as_bytes() => clean.note(Oddity::KeyMismatch),
             Some(_) => {}
         }
         return Ok(FlowId::new(id));

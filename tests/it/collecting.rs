@@ -52,8 +52,11 @@ impl Collecting {
 
 /// Collects until everything on the topic is stored, then stops.
 pub async fn collect_all(config: &Config) {
-    let collecting = Collecting::start(config);
-    until_stored(config).await;
+    let mut collecting = Collecting::start(config);
+    tokio::select! {
+        () = until_stored(config) => {}
+        ended = &mut collecting.task => panic!("the collector ended by itself: {ended:?}"),
+    }
     collecting.stop().await;
 }
 

@@ -116,8 +116,10 @@ fn nul_in_text_becomes_the_replacement_character() {
         input: Bytes::from_static(b"\0"),
         ..sample()
     });
+    for key in ["a\u{fffd}b", "a\0b"] {
+        assert_eq!(decode_event(&event, key).unwrap().sanitized, [Oddity::Nul]);
+    }
     let decoded = decode_event(&event, "a\0b").unwrap();
-    assert_eq!(decoded.sanitized, [Oddity::Nul]);
     let row = run_row(decoded);
     assert_eq!(row.name.as_deref(), Some("\u{fffd}"));
     assert_eq!(row.input.as_deref(), Some(&b"\0"[..]), "bytes keep theirs");

@@ -117,6 +117,16 @@ metrics! {
         "Memory of this process that is resident.";
 }
 
+/// Label values that are there from the start at zero: a series that begins with its first event hides that event from
+/// `increase()`.
+const KNOWN: &[(Metric, &[&str])] = &[
+    (DEAD_LETTERS, &["empty", "id_too_long", "no_id", "oversized", "undecodable", "unknown_event"]),
+    (EVENTS_SANITIZED, &["empty_key", "id_from_key", "key_mismatch", "nul", "oversized", "phase", "time"]),
+    (REBALANCES, &["assign", "lost", "revoke"]),
+    (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
+    (GAPS, &["recreated", "retention"]),
+];
+
 /// Why the metrics could not be set up.
 #[derive(Debug, Error)]
 pub enum MetricsError {
@@ -199,6 +209,13 @@ fn describe_all() {
             }
             Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
             Kind::Histogram(_) => describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+    for (metric, values) in KNOWN {
+        for value in *values {
+            for label in metric.labels {
+                counter!(metric.name, *label => *value).absolute(0);
+            }
         }
     }
     gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

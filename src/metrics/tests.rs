@@ -172,3 +172,29 @@ fn the_series_of_a_revoked_partition_vanish() {
     table.clear();
     assert_eq!(table.total_records(), None);
 }
+
+#[test]
+fn what_is_counted_by_reason_is_there_at_zero_before_it_first_happens() {
+    use crate::{
+        pipeline::decode::{Oddity, Reject},
+        postgres::Fault,
+    };
+    let recorder = recorder().unwrap();
+    let exposition = Exposition::of(&recorder);
+    metrics::with_local_recorder(&recorder, describe_all);
+    let text = exposition.render();
+    let is_there = |series: String| assert!(text.contains(&format!("{series} 0\n")), "no {series} in {text}");
+    use Oddity as O;
+    for oddity in [O::EmptyKey, O::KeyMismatch, O::IdFromKey, O::Nul, O::Time, O::Phase, O::Oversized] {
+        is_there(format!("{}{{reason=\"{}\"}}", EVENTS_SANITIZED.name, oddity.name()));
+    }
+    let too_long = Reject::IdTooLong { name: "", bytes: 0 };
+    for reject in
+        [Reject::Empty, Reject::Undecodable(String::new()), Reject::UnknownEvent, Reject::NoId(""), too_long]
+    {
+        is_there(format!("{}{{reason=\"{}\"}}", DEAD_LETTERS.name, reject.reason()));
+    }
+    for fault in [Fault::Retry, Fault::Reject, Fault::Halt] {
+        is_there(format!("{}{{class=\"{}\"}}", POSTGRES_ERRORS.name, fault.name()));
+    }
+}

@@ -259,6 +259,7 @@ pub(super) async fn write(session: &mut Session, flows: &Flows<'_>, tally: &mut 
         .map(|&(flow, fold)| Staged { flow, fold, known_steps: true, known_run: true, named_by: 0 })
         .collect();
     let steps = stage::steps(session, &staged).await? > 0;
+    let mut superseded = 0;
     stage::runs(session, &staged).await?;
     session.execute(DROP_STAGED_STEPS, &[]).await?;
     session.execute(DROP_STAGED_RUNS, &[]).await?;
@@ -270,14 +271,18 @@ pub(super) async fn write(session: &mut Session, flows: &Flows<'_>, tally: &mut 
     session.execute(DROP_RUNS, &[]).await?;
     if steps {
         tally.steps.update += session.execute(&JOIN_SHOWN, &[]).await?;
-        tally.superseded += session.execute(&JOIN_SUPERSEDED, &[]).await?;
+        superseded += session.execute(&JOIN_SUPERSEDED, &[]).await?;
     }
     session.execute(&IMPLY, &[]).await?;
-    tally.superseded += session.execute(&SUPERSEDE, &[]).await?;
+    superseded += session.execute(&SUPERSEDE, &[]).await?;
     if steps {
-        tally.superseded += session.execute(&OVERTAKE, &[]).await?;
-        tally.steps.insert += session.execute(&SHOW, &[]).await?;
+        superseded += session.execute(&OVERTAKE, &[]).await?;
+        let shown = session.execute(&SHOW, &[]).await?;
+        tally.steps.insert += shown;
+        // Those had only waited there.
+        superseded = superseded.saturating_sub(shown);
     }
+    tally.superseded += superseded;
     session.execute(HIDE_FLOWS, &[]).await?;
     tally.flows.update += session.execute(&SHOW_FLOWS, &[]).await?;
     session.execute(STAGE_NAMED_NOW, &[]).await?;

@@ -33,6 +33,8 @@ pub(crate) struct Drain<'a> {
     pub(crate) bootstrap_servers: &'a str,
     /// What is on the topic.
     pub(crate) traffic: &'a Traffic,
+    /// The collector.
+    pub(crate) program: &'a Path,
     /// Settings of the collector, as `section.key=value`.
     pub(crate) settings: &'a [String],
     /// Where its log goes.
@@ -105,13 +107,17 @@ impl Drain<'_> {
     }
 
     fn start(&self, url: &str, group: &str) -> anyhow::Result<Child> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flowtrail"));
+        let mut command = Command::new(self.program);
         command.args(["collect", "--group", group, "--topic", TOPIC, "--http", "127.0.0.1:0"]);
         command.env("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap_servers).env("DATABASE_URL", url);
         for setting in self.settings {
             let (key, value) =
                 setting.split_once('=').with_context(|| format!("{setting}: want KEY=VALUE"))?;
-            let variable = key.replacen('.', "__", 1).replace('.', "_").to_uppercase();
+            let (section, name) = match key.strip_prefix("kafka.librdkafka.") {
+                Some(name) => ("kafka__librdkafka", name),
+                None => key.split_once('.').with_context(|| format!("{key}: want SECTION.KEY"))?,
+            };
+            let variable = format!("{section}__{}", name.replace('.', "_")).to_uppercase();
             command.env(format!("FLOWTRAIL_{variable}"), value);
         }
         let log = File::create(self.log).with_context(|| self.log.display().to_string())?;

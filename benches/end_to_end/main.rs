@@ -55,10 +55,13 @@ struct Args {
     /// How many ended flows in a hundred are run again
     #[arg(long, default_value_t = 1.0)]
     rerun_percent: f64,
+    /// Another build of flowtrail to measure, for a comparison
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_flowtrail"))]
+    program: PathBuf,
     /// Settings of the collector, as SECTION.KEY=VALUE, such as collector.lanes=4; may be repeated
     #[arg(long = "set", value_name = "SETTING")]
     settings: Vec<String>,
-    /// Settings of the local Postgres, as NAME=VALUE, such as auto_explain's; may be repeated
+    /// Settings of the local Postgres, as NAME=VALUE, as for `auto_explain`; may be repeated
     #[arg(long = "postgres-set", value_name = "SETTING")]
     postgres_settings: Vec<String>,
     /// Also write the report there, as JSON
@@ -121,6 +124,7 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
     let drain = Drain {
         bootstrap_servers: stack.bootstrap_servers(),
         traffic: &traffic,
+        program: &args.program,
         settings: &args.settings,
         log: &stack.data_dir().join("collector.log"),
     };

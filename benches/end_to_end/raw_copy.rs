@@ -77,9 +77,12 @@ impl Rows {
         let began = clock::monotonic();
         let copying: Vec<_> =
             ready.into_iter().map(|(session, tables)| tokio::spawn(copy(session, tables))).collect();
-        let mut rows = 0.0;
+        let (mut rows, mut sessions) = (0.0, Vec::new());
         for session in copying {
-            rows += session.await??;
+            let (copied, session) = session.await??;
+            rows += copied;
+            // Kept until it has been measured what they took.
+            sessions.push(session);
         }
         let seconds = began.elapsed().as_secs_f64();
         Ok(Copied { seconds, rows_per_second: rows / seconds, postgres: mark.since(&client).await? })
@@ -87,7 +90,7 @@ impl Rows {
 }
 
 /// Copies what one session has, and says how many rows that were.
-async fn copy(session: Client, tables: Vec<(&'static str, Vec<Bytes>)>) -> anyhow::Result<f64> {
+async fn copy(session: Client, tables: Vec<(&'static str, Vec<Bytes>)>) -> anyhow::Result<(f64, Client)> {
     let mut rows = 0.0;
     for (table, pieces) in tables {
         let statement = format!("COPY {table} FROM STDIN (FORMAT binary)");
@@ -98,5 +101,5 @@ async fn copy(session: Client, tables: Vec<(&'static str, Vec<Bytes>)>) -> anyho
         rows += f64::from(u32::try_from(sink.finish().await?)?);
     }
     session.batch_execute("COMMIT").await?;
-    Ok(rows)
+    Ok((rows, session))
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 use tokio_postgres::Client;
 
 /// Clock ticks a second in `/proc`: a constant of Linux, whatever the kernel's own timer does.
 const TICKS: f64 = 100.0;
+/// How often it is tried to count processes none of which ends meanwhile.
+const TRIES: usize = 20;
 
 /// What a span of work took of Postgres.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -53,11 +55,22 @@ async fn wal(client: &Client) -> anyhow::Result<f64> {
 
 /// Of the postmaster, of its children that have ended, and of those that run, but one.
 fn cpu(but: i32, postmaster: i32) -> anyhow::Result<f64> {
-    let own = Stat::of(postmaster)?;
-    let mut seconds = own.seconds + own.ended_children;
+    // A child that ends amid this would be counted neither here nor there, or twice.
+    for _ in 0..TRIES {
+        let before = Stat::of(postmaster)?;
+        let running = running_children(but, postmaster)?;
+        let after = Stat::of(postmaster)?;
+        if before.ended_children.total_cmp(&after.ended_children).is_eq() {
+            return Ok(after.seconds + after.ended_children + running);
+        }
+    }
+    bail!("the processes of Postgres come and go too fast to be counted");
+}
+
+fn running_children(but: i32, postmaster: i32) -> anyhow::Result<f64> {
+    let mut seconds = 0.0;
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that ends meanwhile is among the postmaster's ended ones next time.
         let Ok(stat) = Stat::of(pid) else { continue };
         if stat.parent == postmaster && pid != but {
             seconds += stat.seconds;

@@ -12,6 +12,8 @@ use super::stage;
 ///   read from Kafka again.
 /// - A batch meets the tables by index only. With a staged table of unknown size the planner would now and then
 ///   read a whole history table instead, or keep what it read for the next staged row.
+/// - A full batch is staged in memory: with the usual 8 MB of buffers most of it would be written to a file and read
+///   back. A session takes no more than its largest batch needs.
 /// - Waiting for a lock ends in an error that is logged and tried again, instead of in silence.
 const SETTINGS: &str = "
 SET synchronous_commit = off;
@@ -20,6 +22,7 @@ SET enable_mergejoin = off;
 SET enable_seqscan = off;
 SET enable_material = off;
 SET jit = off;
+SET temp_buffers = '32MB';
 SET lock_timeout = '10s';
 SET idle_in_transaction_session_timeout = '60s';
 SET client_min_messages = warning;

@@ -2,6 +2,7 @@
 
 pub mod connect;
 
+mod batch;
 mod copy;
 mod dead_letter;
 mod fault;
@@ -13,12 +14,14 @@ mod plain;
 mod pooler;
 pub mod read;
 mod session;
+mod snapshot;
 mod special;
 mod stage;
 mod straight;
 mod write;
 
 pub use self::{
+    batch::{Batch, Ops, Tally, Written},
     dead_letter::DeadLetter,
     fault::{Fault, sentence},
     gap::Gap,
@@ -26,5 +29,5 @@ pub use self::{
     offset_reader::OffsetReader,
     pooler::keeps_sessions,
     session::Session,
-    write::{Batch, Ops, Tally, Written, write},
+    write::write,
 };

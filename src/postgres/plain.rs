@@ -12,11 +12,12 @@ use std::{collections::HashMap, sync::LazyLock};
 use tokio_postgres::Error;
 
 use super::{
+    batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
     session::Session,
+    snapshot,
     stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
     straight,
-    write::{Flows, Tally},
 };
 use crate::{model::FlowId, pipeline::merge::FlowFold};
 
@@ -140,7 +141,7 @@ pub(super) async fn write<'a>(
         return Ok(Plain::Raced);
     }
     let written = straight.iter().chain(&staged);
-    super::write::snapshots(session, written.map(|staged| (staged.flow, staged.fold))).await?;
+    snapshot::put(session, written.map(|staged| (staged.flow, staged.fold))).await?;
     special.sort_unstable_by_key(|(flow, _)| *flow);
     Ok(Plain::Written(special))
 }

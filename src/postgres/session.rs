@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
 
-use super::stage;
-
 /// What an ingest session sets.
 ///
 /// - A commit need not reach the disk before it is answered: rows and offsets vanish together in a crash, and are
@@ -28,6 +26,8 @@ SET idle_in_transaction_session_timeout = '60s';
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 ";
+
+const TEMP_TABLES: &str = include_str!("stage.sql");
 
 /// One database session of a lane.
 pub struct Session {
@@ -55,7 +55,7 @@ impl Session {
     /// Makes a fresh connection ready for storing batches.
     pub async fn prepare(client: Client) -> Result<Self, Error> {
         client.batch_execute(SETTINGS).await?;
-        client.batch_execute(stage::CREATE).await?;
+        client.batch_execute(TEMP_TABLES).await?;
         // An oid is unsigned; as a lock key only its bits matter.
         let table =
             client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);

@@ -12,10 +12,11 @@ use std::sync::LazyLock;
 use tokio_postgres::Error;
 
 use super::{
+    batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
     session::Session,
+    snapshot,
     stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
-    write::{Flows, Tally},
 };
 use crate::pipeline::merge::Tombstone;
 
@@ -264,7 +265,7 @@ pub(super) async fn write(session: &mut Session, flows: &Flows<'_>, tally: &mut 
     session.execute(DROP_STAGED_STEPS, &[]).await?;
     session.execute(DROP_STAGED_RUNS, &[]).await?;
     put_rewinds(session, flows).await?;
-    super::write::snapshots(session, flows.iter().copied()).await?;
+    snapshot::put(session, flows.iter().copied()).await?;
 
     session.execute(&UNFOLD_RUNS, &[]).await?;
     session.execute(&PUT_RUNS, &[]).await?;

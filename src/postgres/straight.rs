@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use tokio_postgres::{Error, error::SqlState};
 
 use super::{
+    batch::Tally,
     copy::CopyRows,
     session::Session,
     stage::{RUN_COLUMNS, STEP_COLUMNS, Staged, run_fields, step_fields, step_key},
-    write::Tally,
 };
 
 static COPY_STEPS: LazyLock<String> = LazyLock::new(|| {

@@ -8,63 +8,16 @@
 use tokio_postgres::Error;
 
 use super::{
-    dead_letter::{self, DeadLetter},
-    offset::{self, Progress},
+    batch::{Batch, Flows, Tally, Written},
+    dead_letter, offset,
     plain::{self, Plain},
     session::Session,
     special,
 };
 use crate::{
-    model::{AppRow, FlowId, Offset, Partition, StepId},
-    pipeline::merge::{FlowFold, Fold},
+    model::{AppRow, Partition},
+    pipeline::merge::Fold,
 };
-
-/// Flows of a batch, sorted by id.
-pub(super) type Flows<'a> = Vec<(&'a FlowId, &'a FlowFold)>;
-
-/// What is written in one go.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// Rows.
-    pub fold: Fold,
-    /// Messages that could not become rows.
-    pub dead_letters: Vec<DeadLetter>,
-    /// How far it takes each of its partitions; sorted by partition.
-    pub progress: Vec<Progress>,
-}
-
-/// How writing a batch ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Written {
-    /// It is stored, and the offsets have moved.
-    Stored(Tally),
-    /// It is not stored: the offsets were not what was expected. This is what they are.
-    Elsewhere(Vec<(Partition, Offset)>),
-}
-
-/// What became of the rows of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Rows of `steps`.
-    pub steps: Ops,
-    /// Rows of `flowstate`.
-    pub flows: Ops,
-    /// Rows that came to `ft_superseded_step`.
-    pub superseded: u64,
-    /// Dead letters that were new.
-    pub dead_letters: u64,
-}
-
-/// Rows by what was done to them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ops {
-    /// They were not there.
-    pub insert: u64,
-    /// They were there and changed.
-    pub update: u64,
-    /// They were there and said all this already.
-    pub unchanged: u64,
-}
 
 /// First half of the advisory lock's key: "ftlw" as bytes. The second half is the `steps` table.
 const LOCK: i32 = i32::from_be_bytes(*b"ftlw");
@@ -168,30 +121,5 @@ async fn apps(session: &mut Session, fold: &Fold) -> Result<(), Error> {
     let off: Vec<bool> = fold.apps.values().map(|row| row.off).collect();
     let versions: Vec<Option<&str>> = fold.apps.values().map(|row| row.version.as_deref()).collect();
     session.execute(PUT_APPS, &[&users, &apps, &at, &off, &versions]).await?;
-    Ok(())
-}
-
-/// Each distinct snapshot once; none of a flow that was deleted for ever.
-const PUT_SNAPSHOTS: &str = "INSERT INTO ft_snapshot (flowinstanceid, stepid, hash, data) \
-    SELECT u.* FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS u(flow, step, hash, data) \
-    WHERE NOT EXISTS (SELECT FROM ft_tombstone d WHERE d.flowinstanceid = u.flow AND d.before IS NULL) \
-    ON CONFLICT DO NOTHING";
-
-pub(super) async fn snapshots<'a>(
-    session: &mut Session,
-    flows: impl Iterator<Item = (&'a FlowId, &'a FlowFold)>,
-) -> Result<(), Error> {
-    let (mut ids, mut steps, mut hashes, mut data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (flow, fold) in flows {
-        for ((step, hash), bytes) in &fold.snapshots {
-            ids.push(flow.as_str());
-            steps.push(step.as_ref().map_or("", StepId::as_str));
-            hashes.push(hash.as_slice());
-            data.push(&bytes[..]);
-        }
-    }
-    if !ids.is_empty() {
-        session.execute(PUT_SNAPSHOTS, &[&ids, &steps, &hashes, &data]).await?;
-    }
     Ok(())
 }

@@ -1,0 +1,54 @@
+//! What is written in one go, and what became of it.
+
+use super::{dead_letter::DeadLetter, offset::Progress};
+use crate::{
+    model::{FlowId, Offset, Partition},
+    pipeline::merge::{FlowFold, Fold},
+};
+
+/// Flows of a batch, sorted by id.
+pub(super) type Flows<'a> = Vec<(&'a FlowId, &'a FlowFold)>;
+
+/// What is written in one go.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Rows.
+    pub fold: Fold,
+    /// Messages that could not become rows.
+    pub dead_letters: Vec<DeadLetter>,
+    /// How far it takes each of its partitions; sorted by partition.
+    pub progress: Vec<Progress>,
+}
+
+/// How writing a batch ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is stored, and the offsets have moved.
+    Stored(Tally),
+    /// It is not stored: the offsets were not what was expected. This is what they are.
+    Elsewhere(Vec<(Partition, Offset)>),
+}
+
+/// What became of the rows of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Rows of `steps`.
+    pub steps: Ops,
+    /// Rows of `flowstate`.
+    pub flows: Ops,
+    /// Rows that came to `ft_superseded_step`.
+    pub superseded: u64,
+    /// Dead letters that were new.
+    pub dead_letters: u64,
+}
+
+/// Rows by what was done to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ops {
+    /// They were not there.
+    pub insert: u64,
+    /// They were there and changed.
+    pub update: u64,
+    /// They were there and said all this already.
+    pub unchanged: u64,
+}

@@ -176,7 +176,7 @@ fn the_series_of_a_revoked_partition_vanish() {
 #[test]
 fn what_is_counted_by_reason_is_there_at_zero_before_it_first_happens() {
     use crate::{
-        pipeline::decode::{Oddity, Reject},
+        pipeline::decode::{Oddity as O, Reject},
         postgres::Fault,
     };
     let recorder = recorder().unwrap();
@@ -184,7 +184,6 @@ fn what_is_counted_by_reason_is_there_at_zero_before_it_first_happens() {
     metrics::with_local_recorder(&recorder, describe_all);
     let text = exposition.render();
     let is_there = |series: String| assert!(text.contains(&format!("{series} 0\n")), "no {series} in {text}");
-    use Oddity as O;
     for oddity in [O::EmptyKey, O::KeyMismatch, O::IdFromKey, O::Nul, O::Time, O::Phase, O::Oversized] {
         is_there(format!("{}{{reason=\"{}\"}}", EVENTS_SANITIZED.name, oddity.name()));
     }

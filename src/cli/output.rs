@@ -54,6 +54,7 @@ pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
 }
 
 /// Asks on the terminal whether to go on. Where there is nobody to ask, whoever gave the command has decided.
+#[cfg(feature = "dev-stack")]
 pub(crate) fn confirmed(question: &str) -> io::Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(true);

@@ -100,7 +100,7 @@ metrics! {
     LAG_SECONDS = "flowtrail_kafka_lag_seconds", Kind::Gauge, Seconds, ["topic", "partition"],
         "Age of the oldest record of a partition that is not yet stored, 0 where there is none; absent where unknown.";
     VISIBLE_LATENCY = "flowtrail_event_visible_latency_seconds", SECONDS, Seconds, [],
-        "From the timestamp of a record in Kafka until its rows were committed in Postgres.";
+        "From the timestamp of the oldest record of a batch in Kafka until the batch was committed in Postgres.";
     REBALANCES = "flowtrail_rebalances_total", Kind::Counter, Count, ["event"],
         "Changes of this member's partitions, by what happened: assign, revoke or lost.";
     POSTGRES_ERRORS = "flowtrail_postgres_errors_total", Kind::Counter, Count, ["class"],
@@ -295,9 +295,11 @@ pub fn stage(stage: &'static str, took: Duration) {
     histogram!(STAGE_DURATION.name, "stage" => stage).record(took);
 }
 
-/// `events` of the same age became visible in Postgres.
-pub fn visible_latency(age: Duration, events: usize) {
-    histogram!(VISIBLE_LATENCY.name).record_many(age.as_secs_f64(), events);
+/// A batch whose oldest record is of this age became visible in Postgres.
+///
+/// Once for a batch: the exporter keeps every sample, with a clock reading of its own, until it next adds them up.
+pub fn visible_latency(age: Duration) {
+    histogram!(VISIBLE_LATENCY.name).record(age.as_secs_f64());
 }
 
 /// This member's partitions changed: `assign`, `revoke` or `lost`.

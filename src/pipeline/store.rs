@@ -73,7 +73,6 @@ struct Job {
     batch: Batch,
     leases: Vec<Arc<Lease>>,
     oldest: Option<i64>,
-    records: usize,
 }
 
 impl Writer {
@@ -194,7 +193,7 @@ impl Writer {
         if let Some(oldest) = job.oldest {
             let age = clock::now().as_millisecond().saturating_sub(oldest);
             let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
-            metrics::visible_latency(age, job.records);
+            metrics::visible_latency(age);
         }
     }
 
@@ -237,7 +236,7 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
     for (oddity, times) in &gathered.sanitized {
         metrics::events_sanitized(oddity.name(), *times);
     }
-    let Gathered { fold, mut dead_letters, reached, oldest, records, .. } = gathered;
+    let Gathered { fold, mut dead_letters, reached, oldest, .. } = gathered;
     let (mut leases, mut progress) = (Vec::new(), Vec::new());
     for (partition, (lease, last)) in reached {
         if !lease.is_live() {
@@ -255,7 +254,7 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
     if leases.is_empty() {
         return None;
     }
-    Some(Job { batch: Batch { fold, dead_letters, progress }, leases, oldest, records })
+    Some(Job { batch: Batch { fold, dead_letters, progress }, leases, oldest })
 }
 
 fn count(tally: &Tally, job: &Job) {

@@ -27,6 +27,10 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 ";
 
+const UNSTAGE_AND_COMMIT: &str = "DELETE FROM ft_stage_step; DELETE FROM ft_stage_run; DELETE FROM ft_stage_flow; \
+    DELETE FROM ft_stage_named; COMMIT";
+const TRUNCATE: &str = "TRUNCATE ft_stage_step, ft_stage_run, ft_stage_flow, ft_stage_named";
+
 const TEMP_TABLES: &str = include_str!("stage.sql");
 
 /// One database session of a lane.
@@ -39,7 +43,14 @@ pub struct Session {
     batches: u64,
     /// Batches that are still staged as a whole, after one that went straight met a row of its key.
     staged_batches: u32,
+    /// This transaction put rows into the temp tables.
+    staging: bool,
+    /// Rows put into the temp tables since they were last truncated. Deleted ones are still read past.
+    garbage: u64,
 }
+
+/// The temp tables are truncated after so many rows: reading past as many takes less than a millisecond.
+const MOST_GARBAGE: u64 = 4_096;
 
 /// So many batches are staged after one that met a row of its key on the straight way: an aborted COPY is dear, it
 /// leaves all its rows behind as garbage.
@@ -59,7 +70,15 @@ impl Session {
         // An oid is unsigned; as a lock key only its bits matter.
         let table =
             client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
-        Ok(Self { client, statements: HashMap::new(), table, batches: 0, staged_batches: 0 })
+        Ok(Self {
+            client,
+            statements: HashMap::new(),
+            table,
+            batches: 0,
+            staged_batches: 0,
+            staging: false,
+            garbage: 0,
+        })
     }
 
     /// The connection is gone.
@@ -76,11 +95,32 @@ impl Session {
         self.table
     }
 
-    /// Makes ready for another batch. Plans are made once and kept, and the first may have been made for empty tables;
-    /// so all are made anew each time the number of batches has doubled.
+    /// Begins a transaction.
+    pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        self.staging = false;
+        self.client.batch_execute("BEGIN").await
+    }
+
+    /// Commits, and leaves the temp tables empty.
+    pub(super) async fn commit(&mut self) -> Result<(), Error> {
+        self.client.batch_execute(if self.staging { UNSTAGE_AND_COMMIT } else { "COMMIT" }).await
+    }
+
+    /// So many rows are put into the temp tables.
+    pub(super) fn note_staged(&mut self, rows: u64) {
+        self.staging = true;
+        self.garbage += rows;
+    }
+
+    /// Makes ready for another batch, outside of any transaction and lock. Plans are made once and kept, and the first
+    /// may have been made for empty tables; so all are made anew each time the number of batches has doubled.
     pub(super) async fn begin_batch(&mut self) -> Result<(), Error> {
         if self.batches.is_power_of_two() {
             self.client.batch_execute("DISCARD PLANS").await?;
+        }
+        if self.garbage > MOST_GARBAGE {
+            self.client.batch_execute(TRUNCATE).await?;
+            self.garbage = 0;
         }
         self.batches += 1;
         Ok(())

@@ -251,8 +251,9 @@ pub(super) async fn write(session: &mut Session, flows: &Flows<'_>, tally: &mut 
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
     let runs: Vec<bool> =
         flows.iter().map(|(_, fold)| !fold.runs.is_empty() || fold.tombstone.is_some()).collect();
-    session.execute(STAGE_FLOWS, &[&ids, &runs]).await?;
-    session.execute(STAGE_NAMED, &[]).await?;
+    let flows_staged = session.execute(STAGE_FLOWS, &[&ids, &runs]).await?;
+    let named = session.execute(STAGE_NAMED, &[]).await?;
+    session.note_staged(flows_staged + named);
     delete(session, flows).await?;
 
     let staged: Vec<Staged<'_>> = flows
@@ -286,7 +287,8 @@ pub(super) async fn write(session: &mut Session, flows: &Flows<'_>, tally: &mut 
     tally.superseded += superseded;
     session.execute(HIDE_FLOWS, &[]).await?;
     tally.flows.update += session.execute(&SHOW_FLOWS, &[]).await?;
-    session.execute(STAGE_NAMED_NOW, &[]).await?;
+    let named = session.execute(STAGE_NAMED_NOW, &[]).await?;
+    session.note_staged(named);
     session.execute(COUNT_RERUNS, &[]).await?;
     session.execute(FOLD_RUNS, &[]).await?;
     Ok(())

@@ -50,7 +50,9 @@ pub(super) async fn steps(session: &mut Session, flows: &[Staged<'_>]) -> Result
             step_fields(to, row);
         }
     }
-    copy.finish().await
+    let rows = copy.finish().await?;
+    session.note_staged(rows);
+    Ok(rows)
 }
 
 /// Copies the runs of flows, which come sorted by id; says how many rows that were.
@@ -70,7 +72,9 @@ pub(super) async fn runs(session: &mut Session, flows: &[Staged<'_>]) -> Result<
             run_fields(to, row);
         }
     }
-    copy.finish().await
+    let rows = copy.finish().await?;
+    session.note_staged(rows);
+    Ok(rows)
 }
 
 pub(super) fn step_key(to: &mut Encoder, flow: &FlowId, step: &StepId, execution: i64) {

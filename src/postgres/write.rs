@@ -53,7 +53,7 @@ async fn write_in_transactions(session: &mut Session, group: &str, batch: &Batch
                 if rest.is_empty() {
                     return finish(session, group, batch, tally).await;
                 }
-                session.client().batch_execute("COMMIT").await?;
+                session.commit().await?;
             }
             Plain::Raced => {
                 session.client().batch_execute("ROLLBACK").await?;
@@ -71,7 +71,7 @@ async fn write_in_transactions(session: &mut Session, group: &str, batch: &Batch
 /// Begins a transaction and takes the lock in a statement of its own, so that everything after it sees what the
 /// lock waited for.
 async fn begin(session: &mut Session, lock: &'static str) -> Result<(), Error> {
-    session.client().batch_execute("BEGIN").await?;
+    session.begin().await?;
     let table = session.table();
     session.execute(lock, &[&LOCK, &table]).await?;
     Ok(())
@@ -91,7 +91,7 @@ async fn finish(
     }
     apps(session, &batch.fold).await?;
     tally.dead_letters = dead_letter::keep(session, group, &batch.dead_letters).await?;
-    session.client().batch_execute("COMMIT").await?;
+    session.commit().await?;
     Ok(Written::Stored(tally))
 }
 

@@ -93,11 +93,6 @@ impl FlowFold {
             || self.steps.values().any(|step| step.rerun)
             || self.steps.keys().zip(self.steps.keys().skip(1)).any(|(a, b)| a.0 == b.0)
     }
-
-    /// How many rows this is.
-    pub fn rows(&self) -> usize {
-        self.runs.len() + self.steps.len() + self.rewinds.len() + self.snapshots.len()
-    }
 }
 
 /// What a set of events says: at most one row per key. The unit that [`crate::pipeline::store`] writes.
@@ -139,11 +134,6 @@ impl Fold {
                 }
             }),
         }
-    }
-
-    /// Whether it holds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.flows.is_empty() && self.apps.is_empty()
     }
 }
 

@@ -8,7 +8,6 @@ use flowtrail::{
     proto::v1::{FlowEvent, HistoryEvent, Phase, history_event::Event},
 };
 use rdkafka::{
-    TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions},
     client::DefaultClientContext,
     producer::{FutureProducer, FutureRecord, Producer as _},
@@ -18,7 +17,7 @@ use crate::{
     collecting::{Collecting, collect_all, stored, until_stored},
     rows,
     servers::{self, PATIENCE, until},
-    topics::{self, Raw, put},
+    topics::{self, Raw, delete_before, put},
 };
 
 fn flow(id: &str) -> Raw {
@@ -43,12 +42,6 @@ fn names(prefix: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
 
 fn admin(config: &Config) -> AdminClient<DefaultClientContext> {
     client::settings(&config.kafka, &[], &[]).create().unwrap()
-}
-
-async fn delete_before(config: &Config, offset: i64) {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&config.kafka.topics[0], 0, rdkafka::Offset::Offset(offset)).unwrap();
-    admin(config).delete_records(&list, &AdminOptions::new()).await.unwrap();
 }
 
 /// Deletes the topic and creates it again with other records.

@@ -5,14 +5,8 @@ use std::collections::BTreeMap;
 use flowtrail::{
     collector::CollectError,
     config::Config,
-    kafka::client,
     pipeline::consume::ConsumeError,
     proto::v1::{FlowEvent, HistoryEvent, history_event::Event},
-};
-use rdkafka::{
-    TopicPartitionList,
-    admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
 };
 use tokio_postgres::Client;
 
@@ -20,7 +14,7 @@ use crate::{
     collecting::{Collecting, collect_all, set_offset, stored, until_stored},
     program::{self, Process, configured},
     rows, servers,
-    topics::{self, Raw, put},
+    topics::{self, Raw, delete_before, put},
 };
 
 /// One flow a record, named by its number.
@@ -163,15 +157,4 @@ async fn records_that_kafka_dropped_before_they_were_read_end_the_collector_and_
     fresh.kafka.group = servers::unique("group");
     collect_all(&fresh).await;
     assert_eq!(stored_flows(&client).await, names((0..10).chain(20..30)));
-}
-
-/// Drops records as retention does.
-async fn delete_before(config: &Config, offset: i64) {
-    let admin: AdminClient<DefaultClientContext> =
-        client::settings(&config.kafka, &[], &[]).create().unwrap();
-    let mut list = TopicPartitionList::new();
-    let before = rdkafka::Offset::Offset(offset);
-    list.add_partition_offset(&config.kafka.topics[0], 0, before).unwrap();
-    let done = admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
-    assert_eq!(done.elements()[0].offset().to_raw(), Some(offset));
 }

@@ -15,6 +15,8 @@ use futures_util::future::join_all;
 use prost::Message as _;
 use rdkafka::{
     Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
@@ -112,4 +114,15 @@ pub async fn commit(config: &Config, partition: i32, offset: i64) {
         consumer(&config).commit(&list, CommitMode::Sync).unwrap();
     };
     spawn_blocking(ask).await.unwrap();
+}
+
+/// Drops records as retention does.
+pub async fn delete_before(config: &Config, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> =
+        client::settings(&config.kafka, &[], &[]).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    let before = Offset::Offset(offset);
+    list.add_partition_offset(&config.kafka.topics[0], 0, before).unwrap();
+    let done = admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+    assert_eq!(done.elements()[0].offset().to_raw(), Some(offset));
 }

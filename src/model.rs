@@ -9,3 +9,6 @@ pub use event::{AppSwitch, Event};
 pub use ids::{FlowId, MAX_ID_BYTES, Offset, Partition, StepId};
 pub use row::{AppRow, Phase, RunRow, StepRow};
 pub use time::Micros;
+
+/// Text of an event: UTF-8, mostly a slice of the record that it came in. A clone shares the bytes.
+pub type Text = bytestring::ByteString;

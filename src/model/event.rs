@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{AppRow, FlowId, RunRow, StepId, StepRow};
+use super::{AppRow, FlowId, RunRow, StepId, StepRow, Text};
 
 /// What a runtime said, checked and cleaned: ids are there, text has no NUL, times fit, a phase is set.
+///
+/// Rows are boxed: they are large, and an event changes hands a few times before its row has found its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// One run of a flow was opened, goes on, or was closed.
@@ -14,7 +16,7 @@ pub enum Event {
         /// Run number; a greater one is a later one.
         run: i64,
         /// What this event alone says of the run.
-        row: RunRow,
+        row: Box<RunRow>,
     },
     /// One execution of a step was opened, goes on, or was closed.
     Step {
@@ -25,7 +27,7 @@ pub enum Event {
         /// Execution number; a greater one is a later one.
         execution: i64,
         /// What this event alone says of the execution.
-        row: StepRow,
+        row: Box<StepRow>,
     },
     /// Executions below `before` of steps numbered `from` and up no longer count.
     Rewind {
@@ -60,9 +62,9 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppSwitch {
     /// User.
-    pub user: String,
+    pub user: Text,
     /// App.
-    pub app: String,
+    pub app: Text,
     /// How it was switched.
     pub row: AppRow,
 }

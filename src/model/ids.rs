@@ -2,21 +2,23 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
+use super::Text;
+
 /// The longest id that is taken, in bytes. A key of two such ids fits a B-tree entry of Postgres (2 704 bytes).
 pub const MAX_ID_BYTES: usize = 1024;
 
 /// A flow instance id: at most [`MAX_ID_BYTES`] of UTF-8 without NUL, never empty. Ordered by bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowId(String);
+pub struct FlowId(Text);
 
 /// A step id within its flow instance: at most [`MAX_ID_BYTES`] of UTF-8 without NUL, never empty.
 /// Ordered by bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StepId(String);
+pub struct StepId(Text);
 
 impl FlowId {
     /// Takes an id that decode has checked.
-    pub(crate) fn new(id: String) -> Self {
+    pub(crate) fn new(id: Text) -> Self {
         debug_assert!(!id.is_empty() && id.len() <= MAX_ID_BYTES && !id.contains('\0'), "{id:?}");
         Self(id)
     }
@@ -35,7 +37,7 @@ impl Borrow<str> for FlowId {
 
 impl StepId {
     /// Takes an id that decode has checked.
-    pub(crate) fn new(id: String) -> Self {
+    pub(crate) fn new(id: Text) -> Self {
         debug_assert!(!id.is_empty() && id.len() <= MAX_ID_BYTES && !id.contains('\0'), "{id:?}");
         Self(id)
     }
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_step_id_is_a_number_iff_it_is_1_to_18_ascii_digits() {
-        let number = |id: &str| StepId::new(id.to_owned()).number();
+        let number = |id: &str| StepId::new(id.into()).number();
         assert_eq!(number("0"), Some(0));
         assert_eq!(number("02"), Some(2));
         assert_eq!(number("999999999999999999"), Some(999_999_999_999_999_999));

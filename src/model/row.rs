@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::Micros;
+use super::{Micros, Text};
 
 /// Where in its life a run or an execution is. The greater one is the later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,23 +34,23 @@ pub struct RunRow {
     /// Phase; while it is not closed there is no end, output or error.
     pub phase: Phase,
     /// Who ran it.
-    pub user: Option<String>,
+    pub user: Option<Text>,
     /// App that holds the flow.
-    pub app: Option<String>,
+    pub app: Option<Text>,
     /// Version of that app.
-    pub version: Option<String>,
+    pub version: Option<Text>,
     /// Flow name.
-    pub name: Option<String>,
+    pub name: Option<Text>,
     /// Host it ran on.
-    pub host: Option<String>,
+    pub host: Option<Text>,
     /// Flow instance that called it.
-    pub parent: Option<String>,
+    pub parent: Option<Text>,
     /// Flow name of that instance.
-    pub parent_name: Option<String>,
+    pub parent_name: Option<Text>,
     /// Flow instance whose re-run it is.
-    pub original: Option<String>,
+    pub original: Option<Text>,
     /// Trace id.
-    pub trace: Option<String>,
+    pub trace: Option<Text>,
     /// Start.
     pub start: Option<Micros>,
     /// Input.
@@ -58,7 +58,7 @@ pub struct RunRow {
     /// End.
     pub end: Option<Micros>,
     /// The runtime's word for the status.
-    pub status: Option<String>,
+    pub status: Option<Text>,
     /// Output.
     pub output: Option<Bytes>,
     /// Error.
@@ -71,13 +71,13 @@ pub struct StepRow {
     /// Phase; while it is not closed there is no end, output or error.
     pub phase: Phase,
     /// Task name.
-    pub task: Option<String>,
+    pub task: Option<Text>,
     /// Flow the task belongs to.
-    pub flow_name: Option<String>,
+    pub flow_name: Option<Text>,
     /// Subflow the task ran in.
-    pub subflow: Option<String>,
+    pub subflow: Option<Text>,
     /// Step this one belongs to.
-    pub parent_step: Option<String>,
+    pub parent_step: Option<Text>,
     /// What else the runtime said.
     pub misc: Option<Bytes>,
     /// It belongs to a re-run of the instance.
@@ -89,7 +89,7 @@ pub struct StepRow {
     /// End.
     pub end: Option<Micros>,
     /// The runtime's word for the status.
-    pub status: Option<String>,
+    pub status: Option<Text>,
     /// Output.
     pub output: Option<Bytes>,
     /// Error.
@@ -107,5 +107,5 @@ pub struct AppRow {
     /// It was switched off.
     pub off: bool,
     /// Version of the app that was switched.
-    pub version: Option<String>,
+    pub version: Option<Text>,
 }

@@ -10,8 +10,11 @@ use bytes::Bytes;
 
 use self::clean::Cleaner;
 use crate::{
-    model::{AppRow, AppSwitch, Event, FlowId, MAX_ID_BYTES, StepId},
-    proto::v1::{self, history_event::Event as Wire},
+    model::{AppRow, AppSwitch, Event, FlowId, MAX_ID_BYTES, Phase, RunRow, StepId, StepRow},
+    proto::{
+        sliced::{self, history_event::Event as Wire},
+        v1,
+    },
 };
 
 /// An event, and what had to be put right about it.
@@ -104,7 +107,7 @@ impl Reject {
 
 /// Decodes one record.
 ///
-/// `payload` is shared, not copied, by the event's payload fields. `max_payload_bytes` limits each of them.
+/// `payload` is shared, not copied, by the event's text and payload fields. `max_payload_bytes` limits each of them.
 pub fn decode(
     key: Option<&[u8]>,
     payload: Option<&Bytes>,
@@ -131,48 +134,48 @@ pub fn decode(
         },
         Wire::App(e) => app(e, &mut clean)?,
     };
-    Ok(Decoded { event, sanitized: clean.found() })
+    Ok(Decoded { event, sanitized: clean.finish()? })
 }
 
-fn flow(e: v1::FlowEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+fn flow(e: sliced::FlowEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
     let flow = flow_id(e.flow_instance_id, key, clean)?;
     let (start, end) = (clean.time(e.started_at), clean.time(e.ended_at));
     let phase = clean.phase(e.phase, end.is_some());
-    let mut row = crate::model::RunRow {
+    let mut row = Box::new(RunRow {
         phase,
-        user: clean.text(e.user_id),
-        app: clean.text(e.app_name),
-        version: clean.text(e.app_version),
-        name: clean.text(e.flow_name),
-        host: clean.text(e.host_id),
+        user: clean.text(e.user_id, "user_id"),
+        app: clean.text(e.app_name, "app_name"),
+        version: clean.text(e.app_version, "app_version"),
+        name: clean.text(e.flow_name, "flow_name"),
+        host: clean.text(e.host_id, "host_id"),
         parent: clean.id(e.parent_flow_instance_id, "parent_flow_instance_id")?,
-        parent_name: clean.text(e.parent_flow_name),
+        parent_name: clean.text(e.parent_flow_name, "parent_flow_name"),
         original: clean.id(e.rerun_of_flow_instance_id, "rerun_of_flow_instance_id")?,
-        trace: clean.text(e.trace_id),
+        trace: clean.text(e.trace_id, "trace_id"),
         start,
         input: clean.payload(e.input),
         end,
         status: clean.status(e.status_word, e.status, flow_status),
         output: clean.payload(e.output),
         error: clean.payload(e.error),
-    };
-    if phase != crate::model::Phase::Closed {
+    });
+    if phase != Phase::Closed {
         (row.end, row.output, row.error) = (None, None, None);
     }
     Ok(Event::Flow { flow, run: e.run, row })
 }
 
-fn step(e: v1::StepEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+fn step(e: sliced::StepEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
     let flow = flow_id(e.flow_instance_id, key, clean)?;
     let step = step_id(e.step_id, clean)?;
     let (start, end) = (clean.time(e.started_at), clean.time(e.ended_at));
     let phase = clean.phase(e.phase, end.is_some());
-    let mut row = crate::model::StepRow {
+    let mut row = Box::new(StepRow {
         phase,
-        task: clean.text(e.task_name),
-        flow_name: clean.text(e.flow_name),
-        subflow: clean.text(e.subflow_id),
-        parent_step: clean.text(e.parent_step_id),
+        task: clean.text(e.task_name, "task_name"),
+        flow_name: clean.text(e.flow_name, "flow_name"),
+        subflow: clean.text(e.subflow_id, "subflow_id"),
+        parent_step: clean.text(e.parent_step_id, "parent_step_id"),
         misc: clean.payload(e.misc),
         rerun: e.rerun,
         start,
@@ -182,27 +185,27 @@ fn step(e: v1::StepEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Eve
         output: clean.payload(e.output),
         error: clean.payload(e.error),
         data: clean.payload(e.data),
-    };
-    if phase != crate::model::Phase::Closed {
+    });
+    if phase != Phase::Closed {
         (row.end, row.output, row.error) = (None, None, None);
     }
     Ok(Event::Step { flow, step, execution: e.execution, row })
 }
 
-fn app(e: v1::AppEvent, clean: &mut Cleaner) -> Result<Event, Reject> {
+fn app(e: sliced::AppEvent, clean: &mut Cleaner) -> Result<Event, Reject> {
     let at = clean.time(e.at);
     let app = clean.id(e.app_name, "app_name")?.ok_or(Reject::NoId("app_name"))?;
     let user = clean.id(e.user_id, "user_id")?.unwrap_or_default();
-    let row = AppRow { at, off: !e.persistence_enabled, version: clean.text(e.app_version) };
+    let row = AppRow { at, off: !e.persistence_enabled, version: clean.text(e.app_version, "app_version") };
     Ok(Event::App(AppSwitch { user, app, row }))
 }
 
 /// The payload's id, or the record's key where the payload has none.
-fn flow_id(id: String, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<FlowId, Reject> {
+fn flow_id(id: Bytes, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<FlowId, Reject> {
     const NAME: &str = "flow_instance_id";
     let key = key.filter(|key| !key.is_empty());
     // A producer may key by the id as it is, with its NUL, or as it is stored.
-    let is_key = key == Some(id.as_bytes());
+    let is_key = key == Some(&*id);
     if let Some(id) = clean.id(id, NAME)? {
         match key {
             None => clean.note(Oddity::EmptyKey),
@@ -211,12 +214,12 @@ fn flow_id(id: String, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<FlowId
         }
         return Ok(FlowId::new(id));
     }
-    let key = key.and_then(|key| std::str::from_utf8(key).ok()).ok_or(Reject::NoId(NAME))?;
+    let key = key.filter(|key| std::str::from_utf8(key).is_ok()).ok_or(Reject::NoId(NAME))?;
     clean.note(Oddity::IdFromKey);
-    clean.id(key.to_owned(), NAME)?.map(FlowId::new).ok_or(Reject::NoId(NAME))
+    clean.id(Bytes::copy_from_slice(key), NAME)?.map(FlowId::new).ok_or(Reject::NoId(NAME))
 }
 
-fn step_id(id: String, clean: &mut Cleaner) -> Result<StepId, Reject> {
+fn step_id(id: Bytes, clean: &mut Cleaner) -> Result<StepId, Reject> {
     clean.id(id, "step_id")?.map(StepId::new).ok_or(Reject::NoId("step_id"))
 }
 

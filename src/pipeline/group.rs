@@ -1,6 +1,6 @@
 //! Events → a batch, grouped by flow instance and merged; bounded. Pure.
 
-use std::{cmp::min, collections::BTreeMap, sync::Arc};
+use std::{cmp::min, collections::BTreeMap};
 
 use sha2::{Digest, Sha256};
 
@@ -9,11 +9,7 @@ use super::{
     decode::{Decoded, Oddity, decode},
     merge::Fold,
 };
-use crate::{
-    kafka::Lease,
-    model::Partition,
-    postgres::{DeadLetter, LastRecord},
-};
+use crate::postgres::{DeadLetter, LastRecord};
 
 /// Bounds of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +30,8 @@ pub struct Gathered {
     pub fold: Fold,
     /// Messages that could not become rows.
     pub dead_letters: Vec<DeadLetter>,
-    /// By partition: the lease, and the last record under it.
-    pub reached: BTreeMap<Partition, (Arc<Lease>, Envelope)>,
+    /// The last record of each partition.
+    pub reached: Vec<Envelope>,
     /// Odd things that were put right, and how often.
     pub sanitized: BTreeMap<Oddity, u64>,
     /// Events that were merged into a row that was there.
@@ -57,7 +53,7 @@ impl Gathered {
             limits,
             fold: Fold::default(),
             dead_letters: Vec::new(),
-            reached: BTreeMap::new(),
+            reached: Vec::new(),
             sanitized: BTreeMap::new(),
             merged: 0,
             records: 0,
@@ -98,8 +94,18 @@ impl Gathered {
             Ok(decoded) => self.add_event(decoded, &envelope),
             Err(reject) => self.reject(&envelope, reject.reason(), &reject.to_string()),
         }
-        let partition = envelope.lease.partition.clone();
-        self.reached.insert(partition, (envelope.lease.clone(), envelope));
+        self.reach(envelope);
+    }
+
+    fn reach(&mut self, envelope: Envelope) {
+        // Mostly the lease is the same, which is told without looking at names.
+        let (generation, partition) = (envelope.lease.generation, &envelope.lease.partition);
+        let same =
+            |last: &&mut Envelope| last.lease.generation == generation || last.lease.partition == *partition;
+        match self.reached.iter_mut().find(same) {
+            Some(last) => *last = envelope,
+            None => self.reached.push(envelope),
+        }
     }
 
     fn add_event(&mut self, decoded: Decoded, envelope: &Envelope) {

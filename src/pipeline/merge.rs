@@ -15,7 +15,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 pub use self::settle::{FlowTables, ShownRun, Tables};
-use crate::model::{AppRow, Event, FlowId, Micros, Phase, RunRow, StepId, StepRow};
+use crate::model::{AppRow, Event, FlowId, Micros, Phase, RunRow, StepId, StepRow, Text};
 
 /// Key of an execution within its flow: step and execution number.
 pub type ExecutionKey = (StepId, i64);
@@ -71,9 +71,9 @@ impl Tombstone {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowFold {
     /// Runs by number.
-    pub runs: BTreeMap<i64, RunRow>,
+    pub runs: BTreeMap<i64, Box<RunRow>>,
     /// Executions by step and number.
-    pub steps: BTreeMap<ExecutionKey, StepRow>,
+    pub steps: BTreeMap<ExecutionKey, Box<StepRow>>,
     /// Rewinds.
     pub rewinds: BTreeSet<Fact>,
     /// The greatest deletion.
@@ -101,7 +101,7 @@ pub struct Fold {
     /// By flow instance.
     pub flows: HashMap<FlowId, FlowFold>,
     /// By user and app.
-    pub apps: BTreeMap<(String, String), AppRow>,
+    pub apps: BTreeMap<(Text, Text), AppRow>,
 }
 
 impl Fold {
@@ -109,11 +109,11 @@ impl Fold {
     pub fn add(&mut self, event: Event) -> bool {
         match event {
             Event::Flow { flow, run, row } => {
-                put(&mut self.flows.entry(flow).or_default().runs, run, row, RunRow::merge)
+                put(&mut self.flows.entry(flow).or_default().runs, run, row, |old, new| old.merge(*new))
             }
             Event::Step { flow, step, execution, row } => {
                 let steps = &mut self.flows.entry(flow).or_default().steps;
-                put(steps, (step, execution), row, StepRow::merge)
+                put(steps, (step, execution), row, |old, new| old.merge(*new))
             }
             Event::Rewind { flow, from, before } => {
                 self.flows.entry(flow).or_default().rewinds.insert(Fact { from, before })
@@ -153,7 +153,7 @@ fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: V, merge: impl FnOnce(
 
 impl RunRow {
     /// What is taken whole, in the order in which it is compared: `None` is lowest, text and bytes go by bytes.
-    fn piece(&self) -> (Phase, Option<Micros>, &Option<String>, [&Option<Bytes>; 2]) {
+    fn piece(&self) -> (Phase, Option<Micros>, &Option<Text>, [&Option<Bytes>; 2]) {
         (self.phase, self.end, &self.status, [&self.output, &self.error])
     }
 
@@ -181,7 +181,7 @@ impl RunRow {
 }
 
 impl StepRow {
-    fn piece(&self) -> (Phase, Option<Micros>, &Option<String>, [&Option<Bytes>; 3]) {
+    fn piece(&self) -> (Phase, Option<Micros>, &Option<Text>, [&Option<Bytes>; 3]) {
         (self.phase, self.end, &self.status, [&self.output, &self.error, &self.data])
     }
 

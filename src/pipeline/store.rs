@@ -236,20 +236,22 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
     for (oddity, times) in &gathered.sanitized {
         metrics::events_sanitized(oddity.name(), *times);
     }
-    let Gathered { fold, mut dead_letters, reached, oldest, .. } = gathered;
+    let Gathered { fold, mut dead_letters, mut reached, oldest, .. } = gathered;
+    reached.sort_unstable_by(|a, b| a.lease.partition.cmp(&b.lease.partition));
     let (mut leases, mut progress) = (Vec::new(), Vec::new());
-    for (partition, (lease, last)) in reached {
+    for last in reached {
+        let (lease, partition) = (&last.lease, last.lease.partition.clone());
         if !lease.is_live() {
             dead_letters.retain(|letter| letter.partition != partition);
             continue;
         }
         progress.push(Progress {
-            from: ledger.expected(&lease),
+            from: ledger.expected(lease),
             next: last.offset.next(),
             last: last_record(&last),
             partition,
         });
-        leases.push(lease);
+        leases.push(last.lease);
     }
     if leases.is_empty() {
         return None;

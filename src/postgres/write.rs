@@ -114,8 +114,7 @@ async fn apps(session: &mut Session, fold: &Fold) -> Result<(), Error> {
     if fold.apps.is_empty() {
         return Ok(());
     }
-    let (users, apps): (Vec<&str>, Vec<&str>) =
-        fold.apps.keys().map(|(user, app)| (user.as_str(), app.as_str())).unzip();
+    let (users, apps): (Vec<&str>, Vec<&str>) = fold.apps.keys().map(|(user, app)| (&**user, &**app)).unzip();
     let field = |of: fn(&AppRow) -> Option<i64>| fold.apps.values().map(of).collect::<Vec<_>>();
     let at = field(|row| row.at.map(crate::model::Micros::get));
     let off: Vec<bool> = fold.apps.values().map(|row| row.off).collect();

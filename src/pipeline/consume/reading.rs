@@ -1,9 +1,9 @@
 //! Partitions that are being read: from a message in librdkafka's memory to an envelope of ours.
 
-use std::sync::Arc;
+use std::{cmp::max, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Header, Headers as _, Message as _};
 
 use crate::{
     kafka::{Lease, rebalance::Assignment},
@@ -11,6 +11,9 @@ use crate::{
     pipeline::{Envelope, group::last_record},
     postgres::LastRecord,
 };
+
+/// Records are copied into blocks of this many bytes; a larger one gets one of its own.
+const BLOCK: usize = 64 << 10;
 
 /// Partitions with a lease, and how far each is read.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ struct Reading {
     next: i64,
     /// The record that was stored last, until it has been looked at.
     check: Option<LastRecord>,
+    /// Memory for the next records; those before hold on to what they have of it.
+    block: BytesMut,
 }
 
 /// What a message is to us.
@@ -57,14 +62,10 @@ impl Readings {
         if !reading.lease.is_live() {
             return Taken::Nothing;
         }
-        if let Some(check) = &reading.check
-            && message.offset() >= check.offset.0
-        {
+        if let Some(check) = reading.check.take_if(|check| message.offset() >= check.offset.0) {
             // If the record itself is gone, to compaction say, there is nothing to compare.
-            let other = message.offset() == check.offset.0
-                && last_record(&envelope(message, &reading.lease)) != *check;
-            reading.check = None;
-            if other {
+            let is_there = message.offset() == check.offset.0;
+            if is_there && last_record(&reading.envelope(message)) != check {
                 return Taken::AnotherRecord(reading.lease.clone());
             }
         }
@@ -72,7 +73,7 @@ impl Readings {
             return Taken::Nothing;
         }
         reading.next = message.offset() + 1;
-        let envelope = envelope(message, &reading.lease);
+        let envelope = reading.envelope(message);
         reading.lease.note_received(envelope.offset, envelope.time);
         Taken::Record(envelope)
     }
@@ -96,7 +97,12 @@ impl Readings {
             let same = before.iter().position(|reading| reading.lease.generation == lease.generation);
             match same {
                 Some(index) => before.swap_remove(index),
-                None => Reading { next: first(&lease), check: lease.start.check.clone(), lease },
+                None => Reading {
+                    next: first(&lease),
+                    check: lease.start.check.clone(),
+                    lease,
+                    block: BytesMut::new(),
+                },
             }
         };
         self.readings = assignment.leases().into_iter().map(reading).collect();
@@ -107,27 +113,32 @@ fn first(lease: &Lease) -> i64 {
     lease.start.first.map_or(0, |first| first.0)
 }
 
-/// Copies a message out of librdkafka's memory, key and value in one piece.
-fn envelope(message: &BorrowedMessage<'_>, lease: &Arc<Lease>) -> Envelope {
-    let (key, payload) = (message.key(), message.payload());
-    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let mut bytes = BytesMut::with_capacity(len(key) + len(payload));
-    bytes.put_slice(key.unwrap_or_default());
-    bytes.put_slice(payload.unwrap_or_default());
-    let mut bytes = bytes.freeze();
-    let key = key.map(|key| bytes.split_to(key.len()));
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let header = |header: rdkafka::message::Header<'_, &[u8]>| {
-            (header.key.to_owned(), header.value.map(Bytes::copy_from_slice))
+impl Reading {
+    /// Copies a message out of librdkafka's memory: into a block that many records share, so that a record needs no
+    /// memory of its own.
+    fn envelope(&mut self, message: &BorrowedMessage<'_>) -> Envelope {
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let needed = len(message.key()) + len(message.payload());
+        if self.block.capacity() < needed {
+            self.block = BytesMut::with_capacity(max(BLOCK, needed));
+        }
+        let mut copy = |bytes: &[u8]| {
+            self.block.put_slice(bytes);
+            self.block.split().freeze()
         };
-        headers.iter().map(header).collect()
-    });
-    Envelope {
-        lease: lease.clone(),
-        offset: Offset(message.offset()),
-        time: message.timestamp().to_millis(),
-        key,
-        payload: payload.map(|_| bytes),
-        headers,
+        Envelope {
+            offset: Offset(message.offset()),
+            time: message.timestamp().to_millis(),
+            key: message.key().map(&mut copy),
+            payload: message.payload().map(&mut copy),
+            headers: message.headers().map_or_else(Vec::new, headers),
+            lease: self.lease.clone(),
+        }
     }
+}
+
+fn headers(headers: &BorrowedHeaders) -> Vec<(String, Option<Bytes>)> {
+    let header =
+        |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice));
+    headers.iter().map(header).collect()
 }

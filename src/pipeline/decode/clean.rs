@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{MAX_ID_BYTES, Oddity, Reject};
 use crate::{
-    model::{Micros, Phase},
+    model::{Micros, Phase, Text},
     proto::v1,
 };
 
@@ -12,11 +12,13 @@ use crate::{
 pub(super) struct Cleaner {
     limit: usize,
     found: Vec<Oddity>,
+    /// The first field that should be text and isn't.
+    broken: Option<&'static str>,
 }
 
 impl Cleaner {
     pub(super) fn new(max_payload_bytes: usize) -> Self {
-        Self { limit: max_payload_bytes, found: Vec::new() }
+        Self { limit: max_payload_bytes, found: Vec::new(), broken: None }
     }
 
     pub(super) fn note(&mut self, oddity: Oddity) {
@@ -25,21 +27,25 @@ impl Cleaner {
         }
     }
 
-    /// What was put right, each once, in a fixed order.
-    pub(super) fn found(mut self) -> Vec<Oddity> {
+    /// What was put right, each once, in a fixed order; or that a text is none.
+    pub(super) fn finish(mut self) -> Result<Vec<Oddity>, Reject> {
+        self.refuse_broken()?;
         self.found.sort_unstable();
-        self.found
+        Ok(self.found)
     }
 
-    /// Text without NUL, which Postgres can't hold; `None` if empty.
-    pub(super) fn text(&mut self, text: String) -> Option<String> {
-        let text = self.without_nul(text)?;
+    /// Text without NUL, which Postgres can't hold; `None` if empty. If it is no text at all, the event is rejected at
+    /// the end.
+    pub(super) fn text(&mut self, text: Bytes, name: &'static str) -> Option<Text> {
+        let text = self.without_nul(text, name)?;
         Some(if text.len() > self.limit { self.cut_text(&text) } else { text })
     }
 
     /// An id: text that is never cut, since a cut id would be another id.
-    pub(super) fn id(&mut self, id: String, name: &'static str) -> Result<Option<String>, Reject> {
-        match self.without_nul(id) {
+    pub(super) fn id(&mut self, id: Bytes, name: &'static str) -> Result<Option<Text>, Reject> {
+        let id = self.without_nul(id, name);
+        self.refuse_broken()?;
+        match id {
             Some(id) if id.len() > MAX_ID_BYTES => Err(Reject::IdTooLong { name, bytes: id.len() }),
             id => Ok(id),
         }
@@ -48,14 +54,14 @@ impl Cleaner {
     /// The runtime's own word, or the word of its number, or the digits of a number without one.
     pub(super) fn status(
         &mut self,
-        word: String,
+        word: Bytes,
         number: i32,
         known: fn(i32) -> Option<&'static str>,
-    ) -> Option<String> {
-        self.text(word).or_else(|| match known(number) {
+    ) -> Option<Text> {
+        self.text(word, "status_word").or_else(|| match known(number) {
             Some("") => None,
-            Some(word) => Some(word.to_owned()),
-            None => Some(number.to_string()),
+            Some(word) => Some(Text::from_static(word)),
+            None => Some(number.to_string().into()),
         })
     }
 
@@ -91,20 +97,29 @@ impl Cleaner {
         }
     }
 
-    fn without_nul(&mut self, text: String) -> Option<String> {
+    fn refuse_broken(&self) -> Result<(), Reject> {
+        let refuse = |name| Err(Reject::Undecodable(format!("protobuf: {name} is not UTF-8")));
+        self.broken.map_or(Ok(()), refuse)
+    }
+
+    fn without_nul(&mut self, text: Bytes, name: &'static str) -> Option<Text> {
         if text.is_empty() {
             return None;
         }
+        let Ok(text) = Text::try_from(text) else {
+            self.broken.get_or_insert(name);
+            return None;
+        };
         if !text.as_bytes().contains(&0) {
             return Some(text);
         }
         self.note(Oddity::Nul);
-        Some(text.replace('\0', "\u{fffd}"))
+        Some(text.replace('\0', "\u{fffd}").into())
     }
 
-    fn cut_text(&mut self, text: &str) -> String {
+    fn cut_text(&mut self, text: &str) -> Text {
         let cut = self.cut(text.as_bytes(), text.floor_char_boundary(self.limit));
-        String::from_utf8_lossy(&cut).into_owned()
+        String::from_utf8_lossy(&cut).into_owned().into()
     }
 
     fn cut(&mut self, bytes: &[u8], keep: usize) -> Bytes {

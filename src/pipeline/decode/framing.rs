@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 use prost::Message;
 
 use super::Reject;
-use crate::proto::v1::HistoryEvent;
+use crate::proto::{sliced::HistoryEvent, v1};
 
 /// First byte of Confluent's framing. It is never the first byte of protobuf: field number 0 does not exist.
 const CONFLUENT: u8 = 0x00;
@@ -15,15 +15,19 @@ const JSON: u8 = b'{';
 pub(super) fn open(payload: &Bytes) -> Result<HistoryEvent, Reject> {
     match payload.first() {
         Some(&CONFLUENT) => protobuf(&confluent(payload)?),
-        Some(&JSON) => {
-            serde_json::from_slice(payload).map_err(|error| Reject::Undecodable(format!("JSON: {error}")))
-        }
+        Some(&JSON) => json(payload),
         _ => protobuf(payload),
     }
 }
 
+fn json(payload: &Bytes) -> Result<HistoryEvent, Reject> {
+    let event: v1::HistoryEvent =
+        serde_json::from_slice(payload).map_err(|error| Reject::Undecodable(format!("JSON: {error}")))?;
+    protobuf(&event.encode_to_vec().into())
+}
+
 fn protobuf(payload: &Bytes) -> Result<HistoryEvent, Reject> {
-    // Decoding from `Bytes` makes payload fields slices of the message.
+    // Decoding from `Bytes` makes fields slices of the message.
     HistoryEvent::decode(payload.clone()).map_err(|error| Reject::Undecodable(format!("protobuf: {error}")))
 }
 

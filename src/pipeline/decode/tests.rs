@@ -4,7 +4,7 @@ use prost::Message as _;
 use super::*;
 use crate::{
     model::{Micros, Phase},
-    proto::v1::{FlowEvent, HistoryEvent, StepEvent},
+    proto::v1::{FlowEvent, HistoryEvent, StepEvent, history_event::Event as Wire},
 };
 
 const LIMIT: usize = 1 << 20;
@@ -25,14 +25,14 @@ fn time(seconds: i64, nanos: i32) -> pbjson_types::Timestamp {
     pbjson_types::Timestamp { seconds, nanos }
 }
 
-fn step_row(decoded: Decoded) -> crate::model::StepRow {
+fn step_row(decoded: Decoded) -> Box<StepRow> {
     match decoded.event {
         Event::Step { row, .. } => row,
         other => panic!("not a step: {other:?}"),
     }
 }
 
-fn run_row(decoded: Decoded) -> crate::model::RunRow {
+fn run_row(decoded: Decoded) -> Box<RunRow> {
     match decoded.event {
         Event::Flow { row, .. } => row,
         other => panic!("not a flow: {other:?}"),
@@ -74,6 +74,24 @@ fn what_is_no_event_is_rejected_with_its_reason() {
     // A field number that a later version may use for an event of a new kind.
     let newer = Bytes::from_static(b"\x7a\x00");
     assert_eq!(decode(Some(b"f"), Some(&newer), LIMIT), Err(Reject::UnknownEvent));
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_rejected_with_the_name_of_its_field() {
+    let of = |task_name: &'static [u8], flow_instance_id: &'static [u8]| {
+        let step = crate::proto::sliced::StepEvent {
+            flow_instance_id: flow_instance_id.into(),
+            step_id: "1".into(),
+            task_name: task_name.into(),
+            ..Default::default()
+        };
+        let event = crate::proto::sliced::HistoryEvent { event: Some(super::Wire::Step(step)) };
+        decode(None, Some(&event.encode_to_vec().into()), LIMIT).map_err(|reject| reject.to_string())
+    };
+    let not = |field: &str| Err(format!("the value is not a HistoryEvent: protobuf: {field} is not UTF-8"));
+    assert!(of(b"task", b"f").is_ok());
+    assert_eq!(of(b"t\xffsk", b"f"), not("task_name"));
+    assert_eq!(of(b"task", b"\xc3"), not("flow_instance_id"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{ExecutionKey, Fact, FlowFold, Fold, SnapshotKey, Tombstone};
-use crate::model::{AppRow, FlowId, RunRow, StepId, StepRow};
+use crate::model::{AppRow, FlowId, RunRow, StepId, StepRow, Text};
 
 /// What the tables hold of a set of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,20 +16,20 @@ pub struct Tables {
     /// By flow instance.
     pub flows: BTreeMap<FlowId, FlowTables>,
     /// `appstate`, by user and app.
-    pub apps: BTreeMap<(String, String), AppRow>,
+    pub apps: BTreeMap<(Text, Text), AppRow>,
 }
 
 /// What the tables hold of one flow instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowTables {
     /// `steps`: per step the shown execution, with its number.
-    pub steps: BTreeMap<StepId, (i64, StepRow)>,
+    pub steps: BTreeMap<StepId, (i64, Box<StepRow>)>,
     /// `ft_superseded_step`: all other executions.
-    pub superseded: BTreeMap<ExecutionKey, StepRow>,
+    pub superseded: BTreeMap<ExecutionKey, Box<StepRow>>,
     /// `flowstate`, if any run is known.
     pub shown: Option<ShownRun>,
     /// `ft_run`: every run, once there are two.
-    pub runs: BTreeMap<i64, RunRow>,
+    pub runs: BTreeMap<i64, Box<RunRow>>,
     /// `ft_rewind`: facts that were said and those that re-runs imply.
     pub facts: BTreeSet<Fact>,
     /// `ft_tombstone`.
@@ -44,7 +44,7 @@ pub struct ShownRun {
     /// Number of the shown run, the greatest one.
     pub run: i64,
     /// That run, with names filled in from lower runs and lineage from all; its input is the least run's.
-    pub row: RunRow,
+    pub row: Box<RunRow>,
     /// Milliseconds from its start to its end, if both are known.
     pub execution_time: Option<String>,
     /// How many other living instances name this one as their original.
@@ -56,15 +56,15 @@ impl Fold {
     pub fn settle(self) -> Tables {
         let mut flows: BTreeMap<_, _> =
             self.flows.into_iter().map(|(flow, fold)| (flow, fold.settle())).collect();
-        let originals: Vec<(FlowId, String)> = flows
+        let originals: Vec<(FlowId, Text)> = flows
             .iter()
             .filter_map(|(flow, tables)| Some((flow.clone(), tables.shown.as_ref()?.row.original.clone()?)))
             .collect();
         for (flow, original) in originals {
-            if flow.as_str() == original {
+            if *flow.as_str() == *original {
                 continue;
             }
-            if let Some(shown) = flows.get_mut(original.as_str()).and_then(|tables| tables.shown.as_mut()) {
+            if let Some(shown) = flows.get_mut(&*original).and_then(|tables| tables.shown.as_mut()) {
                 shown.rerun_count += 1;
             }
         }
@@ -121,7 +121,7 @@ impl FlowFold {
     }
 }
 
-fn show(runs: &BTreeMap<i64, RunRow>) -> Option<ShownRun> {
+fn show(runs: &BTreeMap<i64, Box<RunRow>>) -> Option<ShownRun> {
     let (&run, top) = runs.last_key_value()?;
     let mut row = top.clone();
     row.input = runs.first_key_value().and_then(|(_, first)| first.input.clone());
@@ -138,7 +138,7 @@ fn show(runs: &BTreeMap<i64, RunRow>) -> Option<ShownRun> {
     Some(ShownRun { run, row, execution_time, rerun_count: 0 })
 }
 
-fn fill(name: &mut Option<String>, from: Option<&String>) {
+fn fill(name: &mut Option<Text>, from: Option<&Text>) {
     if name.is_none() {
         *name = from.cloned();
     }

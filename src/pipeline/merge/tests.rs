@@ -6,8 +6,8 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use super::*;
 use crate::model::{AppSwitch, Micros};
 
-fn text(choices: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
-    option::of(select(choices)).prop_map(|text| text.map(str::to_owned))
+fn text(choices: &'static [&'static str]) -> impl Strategy<Value = Option<Text>> {
+    option::of(select(choices)).prop_map(|text| text.map(Text::from_static))
 }
 
 fn bytes(choices: &'static [&'static str]) -> impl Strategy<Value = Option<Bytes>> {
@@ -70,13 +70,13 @@ fn step_row() -> impl Strategy<Value = StepRow> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let flow = || select(&["A", "B"][..]).prop_map(|id| FlowId::new(id.to_owned()));
-    let step = || select(&["0", "1", "2", "x"][..]).prop_map(|id| StepId::new(id.to_owned()));
+    let flow = || select(&["A", "B"][..]).prop_map(|id| FlowId::new(id.into()));
+    let step = || select(&["0", "1", "2", "x"][..]).prop_map(|id| StepId::new(id.into()));
     let number = || select(&[0i64, 5, 10, 15, 20][..]);
     prop_oneof![
-        4 => (flow(), number(), run_row()).prop_map(|(flow, run, row)| Event::Flow { flow, run, row }),
+        4 => (flow(), number(), run_row()).prop_map(|(flow, run, row)| Event::Flow { flow, run, row: row.into() }),
         6 => (flow(), step(), number(), step_row())
-            .prop_map(|(flow, step, execution, row)| Event::Step { flow, step, execution, row }),
+            .prop_map(|(flow, step, execution, row)| Event::Step { flow, step, execution, row: row.into() }),
         1 => (flow(), option::of(0i64..3), number())
             .prop_map(|(flow, from, before)| Event::Rewind { flow, from, before }),
         1 => (flow(), option::of(number())).prop_map(|(flow, before)| Event::Deleted { flow, before }),
@@ -84,7 +84,7 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Snapshot { flow, data: Bytes::from(step.as_str().to_owned()), step: Some(step) }
         }),
         1 => (time(), any::<bool>(), text(&["1", "2"])).prop_map(|(at, off, version)| {
-            Event::App(AppSwitch { user: String::new(), app: "a".into(), row: AppRow { at, off, version } })
+            Event::App(AppSwitch { user: Text::new(), app: "a".into(), row: AppRow { at, off, version } })
         }),
     ]
 }
@@ -171,7 +171,7 @@ fn closed(end: Option<Micros>, status: &str) -> StepRow {
         start: None,
         input: None,
         end,
-        status: Some(status.to_owned()),
+        status: Some(status.into()),
         output: None,
         error: None,
         data: None,

@@ -95,7 +95,8 @@ pub fn of_fold(tables: &Tables) -> Value {
         }
     }
     for ((user, app), AppRow { at, off, version }) in &tables.apps {
-        let row = json!({"at": at.map(Micros::get), "persistenceenabled": !off, "appversion": version});
+        let row =
+            json!({"at": at.map(Micros::get), "persistenceenabled": !off, "appversion": version.as_deref()});
         put("appstate", format!("{user}/{app}"), row);
     }
     let all = ["steps", "ft_superseded_step", "flowstate", "ft_run", "ft_rewind", "ft_tombstone", "appstate"];
@@ -109,9 +110,9 @@ fn bytes(bytes: Option<&Bytes>) -> Value {
 
 fn step_row(row: &StepRow) -> Map<String, Value> {
     let row = json!({
-        "phase": row.phase.number(), "taskname": row.task, "flowname": row.flow_name, "subflowid": row.subflow,
-        "parentstepid": row.parent_step, "misc": bytes(row.misc.as_ref()), "starttime": row.start.map(Micros::get),
-        "endtime": row.end.map(Micros::get), "status": row.status, "stepdata": bytes(row.data.as_ref()),
+        "phase": row.phase.number(), "taskname": row.task.as_deref(), "flowname": row.flow_name.as_deref(), "subflowid": row.subflow.as_deref(),
+        "parentstepid": row.parent_step.as_deref(), "misc": bytes(row.misc.as_ref()), "starttime": row.start.map(Micros::get),
+        "endtime": row.end.map(Micros::get), "status": row.status.as_deref(), "stepdata": bytes(row.data.as_ref()),
         "rerun": row.rerun, "input": bytes(row.input.as_ref()), "output": bytes(row.output.as_ref()),
         "error": bytes(row.error.as_ref()),
     });
@@ -120,12 +121,13 @@ fn step_row(row: &StepRow) -> Map<String, Value> {
 
 fn run_row(row: &RunRow) -> Map<String, Value> {
     let row = json!({
-        "phase": row.phase.number(), "userid": row.user, "appname": row.app, "appversion": row.version,
-        "flowname": row.name, "hostid": row.host.as_deref().unwrap_or_default(),
-        "starttime": row.start.map(Micros::get), "endtime": row.end.map(Micros::get), "status": row.status,
-        "parentflowinstanceid": row.parent, "parentflowname": row.parent_name, "rerunofflowinstanceid": row.original,
+        "phase": row.phase.number(), "userid": row.user.as_deref(), "appname": row.app.as_deref(), "appversion": row.version.as_deref(),
+        "flowname": row.name.as_deref(), "hostid": row.host.as_deref().unwrap_or_default(),
+        "starttime": row.start.map(Micros::get), "endtime": row.end.map(Micros::get), "status": row.status.as_deref(),
+        "parentflowinstanceid": row.parent.as_deref(), "parentflowname": row.parent_name.as_deref(),
+        "rerunofflowinstanceid": row.original.as_deref(),
         "flowinput": bytes(row.input.as_ref()), "flowoutput": bytes(row.output.as_ref()),
-        "error": bytes(row.error.as_ref()), "traceid": row.trace,
+        "error": bytes(row.error.as_ref()), "traceid": row.trace.as_deref(),
     });
     row.as_object().unwrap().clone()
 }

@@ -13,6 +13,7 @@ mod offset_reader;
 mod plain;
 mod pooler;
 pub mod read;
+mod refusal;
 mod session;
 mod snapshot;
 mod special;
@@ -28,6 +29,7 @@ pub use self::{
     offset::{LastRecord, Progress, Stored, read as read_offsets},
     offset_reader::OffsetReader,
     pooler::keeps_sessions,
+    refusal::{Refusal, WriteError},
     session::Session,
     write::write,
 };

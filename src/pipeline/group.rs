@@ -25,19 +25,20 @@ pub struct Limits {
 /// A batch in the making.
 #[derive(Debug)]
 pub struct Gathered {
-    limits: Limits,
+    /// Its bounds.
+    pub limits: Limits,
     /// Merged rows.
     pub fold: Fold,
     /// Messages that could not become rows.
     pub dead_letters: Vec<DeadLetter>,
-    /// The last record of each partition.
-    pub reached: Vec<Envelope>,
+    /// Where in `records` the last one of each partition is.
+    pub reached: Vec<usize>,
     /// Odd things that were put right, and how often.
     pub sanitized: BTreeMap<Oddity, u64>,
     /// Events that were merged into a row that was there.
     pub merged: u64,
-    /// Records.
-    pub records: usize,
+    /// What it was made of, in the order in which it was read: what Postgres refuses is made anew without its cause.
+    pub records: Vec<Envelope>,
     /// Rows.
     pub rows: usize,
     /// Bytes of the records.
@@ -56,7 +57,7 @@ impl Gathered {
             reached: Vec::new(),
             sanitized: BTreeMap::new(),
             merged: 0,
-            records: 0,
+            records: Vec::new(),
             rows: 0,
             bytes: 0,
             oldest: None,
@@ -71,7 +72,7 @@ impl Gathered {
 
     /// Whether it holds no record.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.records.is_empty()
     }
 
     /// Whether it is to be written before more is added.
@@ -84,7 +85,6 @@ impl Gathered {
         if !envelope.lease.is_live() {
             return;
         }
-        self.records += 1;
         self.bytes += envelope.weight();
         self.oldest = match (self.oldest, envelope.time) {
             (Some(oldest), Some(time)) => Some(min(oldest, time)),
@@ -100,12 +100,16 @@ impl Gathered {
     fn reach(&mut self, envelope: Envelope) {
         // Mostly the lease is the same, which is told without looking at names.
         let (generation, partition) = (envelope.lease.generation, &envelope.lease.partition);
-        let same =
-            |last: &&mut Envelope| last.lease.generation == generation || last.lease.partition == *partition;
+        let same = |last: &&mut usize| {
+            let last = self.records.get(**last).map(|last| &last.lease);
+            last.is_some_and(|last| last.generation == generation || last.partition == *partition)
+        };
+        let number = self.records.len();
         match self.reached.iter_mut().find(same) {
-            Some(last) => *last = envelope,
-            None => self.reached.push(envelope),
+            Some(last) => *last = number,
+            None => self.reached.push(number),
         }
+        self.records.push(envelope);
     }
 
     fn add_event(&mut self, decoded: Decoded, envelope: &Envelope) {
@@ -129,17 +133,29 @@ impl Gathered {
 
     fn reject(&mut self, envelope: &Envelope, reason: &'static str, detail: &str) {
         self.rows += 1;
-        self.dead_letters.push(DeadLetter {
-            partition: envelope.lease.partition.clone(),
-            offset: envelope.offset,
-            time: envelope.time,
-            key: envelope.key.clone(),
-            payload: envelope.payload.clone(),
-            headers: envelope.headers.clone(),
-            reason,
-            // Text in Postgres holds no NUL, and a decoder may quote what it met.
-            detail: detail.replace('\0', "\u{fffd}"),
-        });
+        // Text in Postgres holds no NUL, and a decoder may quote what it met.
+        let detail = detail.replace('\0', "\u{fffd}");
+        self.dead_letters.push(dead_letter(envelope, reason, None, detail));
+    }
+}
+
+/// A record as it is kept when it can't become rows.
+pub(super) fn dead_letter(
+    envelope: &Envelope,
+    reason: &'static str,
+    sqlstate: Option<String>,
+    detail: String,
+) -> DeadLetter {
+    DeadLetter {
+        partition: envelope.lease.partition.clone(),
+        offset: envelope.offset,
+        time: envelope.time,
+        key: envelope.key.clone(),
+        payload: envelope.payload.clone(),
+        headers: envelope.headers.clone(),
+        reason,
+        sqlstate,
+        detail,
     }
 }
 

@@ -1,10 +1,11 @@
 //! A lane's second half: writes batches to Postgres, one at a time, and says what is stored.
 //!
 //! An outage is waited for with the batch in hand. Offsets that are not what was expected send the lane's partitions
-//! back to what is stored. Anything else ends the process with a sentence, and nothing is lost: what is not stored is
-//! read again.
+//! back to what is stored. What Postgres refuses for what it holds is sifted out ([`super::sieve`]) and kept as dead
+//! letters. Anything else ends the process with a sentence, and nothing is lost: what is not stored is read again.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -14,8 +15,11 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Envelope,
     consume::Command,
-    group::{Gathered, last_record},
+    group::{Gathered, Limits, last_record},
+    merge::Fold,
+    sieve::Sieve,
     watermark::{Found, Ledger, Verdict, judge},
 };
 use crate::{
@@ -24,7 +28,7 @@ use crate::{
     kafka::Lease,
     metrics::{self, RowOp},
     postgres::{
-        self, Batch, Fault, Ops, Progress, Session, Tally, Written,
+        self, Batch, DeadLetter, Fault, Ops, Progress, Refusal, Session, Tally, Written,
         connect::{self, PostgresError},
     },
 };
@@ -68,11 +72,20 @@ pub struct Writer {
     pub health: Arc<Health>,
 }
 
-/// A batch and the leases that its offsets move under.
+/// A batch, the leases that its offsets move under, and what it was made of.
 struct Job {
     batch: Batch,
     leases: Vec<Arc<Lease>>,
     oldest: Option<i64>,
+    records: Vec<Envelope>,
+    limits: Limits,
+}
+
+/// What became of a batch.
+enum Outcome {
+    Written(Written),
+    /// A row of it is refused for what it holds.
+    Refused(Refusal),
 }
 
 impl Writer {
@@ -87,29 +100,102 @@ impl Writer {
             let Some(Some(gathered)) = stop.run_until_cancelled(self.input.recv()).await else {
                 return Ok(());
             };
-            let Some(job) = prepare(gathered, &ledger) else { continue };
-            match self.write_until_decided(&mut session, &job, &stop).await? {
-                Some(Verdict::Stored) => self.stored(&mut ledger, &job),
-                Some(Verdict::Elsewhere(found)) => self.send_back(&job, &found),
-                None => return Ok(()),
+            let Some(mut job) = prepare(gathered, &ledger) else { continue };
+            let Some(written) = self.store(&mut session, &mut job, &stop).await? else { return Ok(()) };
+            match written {
+                Written::Stored(tally) => {
+                    count_rows(&tally);
+                    self.stored(&mut ledger, &job);
+                }
+                Written::Elsewhere(found) => match judge(&job.batch.progress, &found) {
+                    Verdict::Stored => self.stored(&mut ledger, &job),
+                    Verdict::Elsewhere(found) => self.send_back(&job, &found),
+                },
             }
         }
+    }
+
+    /// Stores a batch, less what Postgres refuses of it, which becomes dead letters. `None`: told to stop before that.
+    async fn store(
+        &self,
+        session: &mut Option<Session>,
+        job: &mut Job,
+        stop: &CancellationToken,
+    ) -> Result<Option<Written>, StoreError> {
+        let refusal = match self.write_until_decided(session, &job.batch, stop).await? {
+            None => return Ok(None),
+            Some(Outcome::Written(written)) => return Ok(Some(written)),
+            Some(Outcome::Refused(refusal)) => refusal,
+        };
+        if !self.sift(session, job, refusal, stop).await? {
+            return Ok(None);
+        }
+        match self.write_until_decided(session, &job.batch, stop).await? {
+            None => Ok(None),
+            Some(Outcome::Written(written)) => Ok(Some(written)),
+            // There are no rows left in it.
+            Some(Outcome::Refused(refusal)) => Err(StoreError::Refused(refusal.sentence)),
+        }
+    }
+
+    /// Stores what Postgres takes of a batch that it refused, without moving offsets, and leaves a batch of dead letters
+    /// and offsets. `false`: told to stop before that.
+    async fn sift(
+        &self,
+        session: &mut Option<Session>,
+        job: &mut Job,
+        refusal: Refusal,
+        stop: &CancellationToken,
+    ) -> Result<bool, StoreError> {
+        let records = std::mem::take(&mut job.records);
+        tracing::warn!(
+            lane = self.lane,
+            records = records.len(),
+            reason = refusal.sentence,
+            "Postgres refuses a row of a batch; the batch is stored without what it refuses"
+        );
+        job.batch.fold = Fold::default();
+        let mut sieve = Sieve::new(records, job.limits, refusal);
+        while let Some(fold) = sieve.next() {
+            let piece = Batch { fold, ..Batch::default() };
+            match self.write_until_decided(session, &piece, stop).await? {
+                None => return Ok(false),
+                Some(Outcome::Written(Written::Stored(tally))) => {
+                    count_rows(&tally);
+                    sieve.stored();
+                }
+                // Without offsets none can differ.
+                Some(Outcome::Written(Written::Elsewhere(_))) => sieve.stored(),
+                Some(Outcome::Refused(refusal)) => sieve.refused(refusal),
+            }
+            self.health.note_progress(clock::monotonic());
+        }
+        for letter in sieve.finish() {
+            let Batch { dead_letters, progress, .. } = &mut job.batch;
+            // Whoever has the partition now keeps it.
+            if progress.iter().any(|progress| progress.partition == letter.partition) {
+                dead_letters
+                    .retain(|other| (&other.partition, other.offset) != (&letter.partition, letter.offset));
+                dead_letters.push(letter);
+            }
+        }
+        Ok(true)
     }
 
     /// Writes a batch again and again until it is known what became of it. `None`: told to stop before that.
     async fn write_until_decided(
         &self,
         session: &mut Option<Session>,
-        job: &Job,
+        batch: &Batch,
         stop: &CancellationToken,
-    ) -> Result<Option<Verdict>, StoreError> {
+    ) -> Result<Option<Outcome>, StoreError> {
         let backoff = ExponentialBuilder::default().with_min_delay(BACKOFF.0).with_max_delay(BACKOFF.1);
         let mut delays = backoff.with_jitter().without_max_times().build();
         loop {
-            match self.try_write(session, job).await {
-                Ok(verdict) => {
+            match self.try_write(session, batch).await {
+                Ok(outcome) => {
                     self.health.met(Condition::Database);
-                    return Ok(Some(verdict));
+                    return Ok(Some(outcome));
                 }
                 Err(Failure::Halt(error)) => return Err(error),
                 Err(Failure::Retry(reason)) => {
@@ -130,7 +216,7 @@ impl Writer {
         }
     }
 
-    async fn try_write(&self, slot: &mut Option<Session>, job: &Job) -> Result<Verdict, Failure> {
+    async fn try_write(&self, slot: &mut Option<Session>, batch: &Batch) -> Result<Outcome, Failure> {
         // Taken out while it is used: a session that was left in the middle of something is dropped, not used again.
         let mut session = match slot.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
@@ -138,31 +224,22 @@ impl Writer {
         };
         let began = clock::monotonic();
         let written =
-            tokio::time::timeout(WRITE_LIMIT, postgres::write(&mut session, &self.group, &job.batch)).await;
+            tokio::time::timeout(WRITE_LIMIT, postgres::write(&mut session, &self.group, batch)).await;
         metrics::stage("store", began.elapsed());
-        match written {
-            Err(_) => Err(Failure::retry(format!("no answer for {} s", WRITE_LIMIT.as_secs()))),
-            Ok(Err(error)) => {
-                let fault = Fault::of(&error);
-                metrics::postgres_error(fault.name());
-                let sentence = postgres::sentence(&error);
-                if !session.is_closed() {
-                    *slot = Some(session);
-                }
-                match fault {
-                    Fault::Retry => Err(Failure::Retry(sentence)),
-                    Fault::Reject | Fault::Halt => Err(Failure::Halt(StoreError::Refused(sentence))),
-                }
-            }
-            Ok(Ok(Written::Stored(tally))) => {
-                *slot = Some(session);
-                count(&tally, job);
-                Ok(Verdict::Stored)
-            }
-            Ok(Ok(Written::Elsewhere(found))) => {
-                *slot = Some(session);
-                Ok(judge(&job.batch.progress, &found))
-            }
+        let written =
+            written.map_err(|_| Failure::retry(format!("no answer for {} s", WRITE_LIMIT.as_secs())))?;
+        if !session.is_closed() {
+            *slot = Some(session);
+        }
+        let error = match written {
+            Ok(written) => return Ok(Outcome::Written(written)),
+            Err(error) => error,
+        };
+        metrics::postgres_error(error.fault().name());
+        match error.fault() {
+            Fault::Reject => Ok(Outcome::Refused(error.into_refusal())),
+            Fault::Retry => Err(Failure::Retry(postgres::sentence(&error.error))),
+            Fault::Halt => Err(Failure::Halt(StoreError::Refused(postgres::sentence(&error.error)))),
         }
     }
 
@@ -185,6 +262,7 @@ impl Writer {
     }
 
     fn stored(&self, ledger: &mut Ledger, job: &Job) {
+        count_letters(self.lane, &job.batch.dead_letters);
         for (lease, progress) in job.leases.iter().zip(&job.batch.progress) {
             ledger.advance(lease, progress.next);
             lease.note_stored(progress.next, progress.last.time);
@@ -236,10 +314,11 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
     for (oddity, times) in &gathered.sanitized {
         metrics::events_sanitized(oddity.name(), *times);
     }
-    let Gathered { fold, mut dead_letters, mut reached, oldest, .. } = gathered;
-    reached.sort_unstable_by(|a, b| a.lease.partition.cmp(&b.lease.partition));
+    let Gathered { limits, fold, mut dead_letters, records, reached, oldest, .. } = gathered;
+    let mut last: Vec<&Envelope> = reached.into_iter().filter_map(|number| records.get(number)).collect();
+    last.sort_unstable_by(|a, b| a.lease.partition.cmp(&b.lease.partition));
     let (mut leases, mut progress) = (Vec::new(), Vec::new());
-    for last in reached {
+    for last in last {
         let (lease, partition) = (&last.lease, last.lease.partition.clone());
         if !lease.is_live() {
             dead_letters.retain(|letter| letter.partition != partition);
@@ -248,32 +327,41 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
         progress.push(Progress {
             from: ledger.expected(lease),
             next: last.offset.next(),
-            last: last_record(&last),
+            last: last_record(last),
             partition,
         });
-        leases.push(last.lease);
+        leases.push(lease.clone());
     }
     if leases.is_empty() {
         return None;
     }
-    Some(Job { batch: Batch { fold, dead_letters, progress }, leases, oldest })
+    Some(Job { batch: Batch { fold, dead_letters, progress }, leases, oldest, records, limits })
 }
 
-fn count(tally: &Tally, job: &Job) {
+fn count_rows(tally: &Tally) {
     for (table, Ops { insert, update, unchanged }) in [("steps", tally.steps), ("flowstate", tally.flows)] {
         metrics::rows(table, RowOp::Insert, insert);
         metrics::rows(table, RowOp::Update, update);
         metrics::rows(table, RowOp::Unchanged, unchanged);
     }
     metrics::rows("ft_superseded_step", RowOp::Insert, tally.superseded);
-    for letter in &job.batch.dead_letters {
-        metrics::dead_letters(letter.reason, 1);
+}
+
+/// Counts dead letters, and says of each reason how many there were and which was the first.
+fn count_letters(lane: usize, letters: &[DeadLetter]) {
+    let mut reasons: BTreeMap<&'static str, (u64, &DeadLetter)> = BTreeMap::new();
+    for letter in letters {
+        reasons.entry(letter.reason).or_insert((0, letter)).0 += 1;
+    }
+    for (reason, (messages, first)) in reasons {
+        metrics::dead_letters(reason, messages);
         tracing::warn!(
-            partition = %letter.partition,
-            offset = letter.offset.0,
-            reason = letter.reason,
-            detail = letter.detail,
-            "a message was kept as a dead letter"
+            lane,
+            reason,
+            messages,
+            first = %format_args!("{}@{}", first.partition, first.offset),
+            detail = first.detail,
+            "messages were kept as dead letters"
         );
     }
 }

@@ -25,12 +25,15 @@ pub struct DeadLetter {
     pub headers: Vec<(String, Option<Bytes>)>,
     /// Why, as `flowtrail_dead_letters_total{reason}` counts it.
     pub reason: &'static str,
+    /// SQLSTATE, where Postgres refused it.
+    pub sqlstate: Option<String>,
     /// Why, in a sentence.
     pub detail: String,
 }
 
 const KEEP: &str = "INSERT INTO ft_dead_letter (topic, partition, recordoffset, recordtime, recordkey, payload, headers, \
-    payloadhash, reason, detail, consumergroup) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+    payloadhash, reason, sqlstate, detail, consumergroup) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
     ON CONFLICT DO NOTHING";
 
 /// Keeps dead letters in the transaction that is open; says how many of them were new.
@@ -40,7 +43,7 @@ pub(super) async fn keep(session: &mut Session, group: &str, letters: &[DeadLett
         let headers: Vec<serde_json::Value> = letter.headers.iter().map(header).collect();
         let headers = serde_json::Value::Array(headers);
         let hash = Sha256::digest(letter.payload.as_deref().unwrap_or_default()).to_vec();
-        let DeadLetter { partition, offset, time, reason, detail, .. } = letter;
+        let DeadLetter { partition, offset, time, reason, sqlstate, detail, .. } = letter;
         let (key, payload) = (letter.key.as_deref(), letter.payload.as_deref());
         kept += session
             .execute(
@@ -55,6 +58,7 @@ pub(super) async fn keep(session: &mut Session, group: &str, letters: &[DeadLett
                     &headers,
                     &hash,
                     reason,
+                    sqlstate,
                     detail,
                     &group,
                 ],

@@ -45,10 +45,13 @@ impl Fault {
     }
 }
 
-/// Postgres's own words in one line, with the SQLSTATE; for errors on the way, what went wrong there.
+/// Postgres's own words in one line, with the SQLSTATE; for errors on the way, what went wrong there. The detail of a
+/// refused row is left out, since it quotes the row.
 pub fn sentence(error: &Error) -> String {
     if let Some(refused) = error.as_db_error() {
-        let detail = refused.detail().map(|detail| format!("; {detail}")).unwrap_or_default();
+        let quotes_none = Fault::of_state(refused.code()) != Fault::Reject;
+        let detail = refused.detail().filter(|_| quotes_none);
+        let detail = detail.map(|detail| format!("; {detail}")).unwrap_or_default();
         return format!("{}{detail} (SQLSTATE {})", refused.message(), refused.code().code());
     }
     match error.source() {

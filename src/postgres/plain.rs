@@ -14,6 +14,7 @@ use tokio_postgres::Error;
 use super::{
     batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
+    refusal::WriteError,
     session::Session,
     snapshot,
     stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
@@ -117,7 +118,7 @@ pub(super) async fn write<'a>(
     session: &mut Session,
     flows: Flows<'a>,
     tally: &mut Tally,
-) -> Result<Plain<'a>, Error> {
+) -> Result<Plain<'a>, WriteError> {
     let mut sorted = Sorted::default();
     sorted.sort(flows.iter().copied(), &look_up(session, &flows).await?);
     let mut straight = Vec::new();
@@ -212,7 +213,7 @@ async fn write_steps<'a>(
     staged: &mut Vec<Staged<'a>>,
     special: &mut Flows<'a>,
     tally: &mut Tally,
-) -> Result<bool, Error> {
+) -> Result<bool, WriteError> {
     let mut count = stage::steps(session, staged).await?;
     if count == 0 {
         return Ok(true);
@@ -245,7 +246,11 @@ async fn write_steps<'a>(
 }
 
 /// Says whether no other transaction came between.
-async fn write_runs(session: &mut Session, staged: &[Staged<'_>], tally: &mut Tally) -> Result<bool, Error> {
+async fn write_runs(
+    session: &mut Session,
+    staged: &[Staged<'_>],
+    tally: &mut Tally,
+) -> Result<bool, WriteError> {
     let count = stage::runs(session, staged).await?;
     if count == 0 {
         return Ok(true);

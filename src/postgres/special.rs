@@ -14,6 +14,7 @@ use tokio_postgres::Error;
 use super::{
     batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
+    refusal::WriteError,
     session::Session,
     snapshot,
     stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
@@ -247,7 +248,11 @@ fn qualified(row: &str, columns: &str) -> String {
 }
 
 /// Writes flows, which come sorted by id, in the transaction that is open and holds the exclusive lock.
-pub(super) async fn write(session: &mut Session, flows: &Flows<'_>, tally: &mut Tally) -> Result<(), Error> {
+pub(super) async fn write(
+    session: &mut Session,
+    flows: &Flows<'_>,
+    tally: &mut Tally,
+) -> Result<(), WriteError> {
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
     let runs: Vec<bool> =
         flows.iter().map(|(_, fold)| !fold.runs.is_empty() || fold.tombstone.is_some()).collect();

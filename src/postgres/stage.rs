@@ -1,13 +1,14 @@
 //! Copies a batch into the temp tables of a session (`stage.sql`), where it meets what is stored.
 
-use tokio_postgres::Error;
+use std::iter::repeat_n;
 
 use super::{
     copy::{CopyRows, Encoder},
+    refusal::WriteError,
     session::Session,
 };
 use crate::{
-    model::{FlowId, RunRow, StepId, StepRow},
+    model::{FlowId, RunRow, StepRow},
     pipeline::merge::FlowFold,
 };
 
@@ -36,55 +37,78 @@ pub(super) struct Staged<'a> {
 }
 
 /// Copies the steps of flows, which come sorted by id; says how many rows that were.
-pub(super) async fn steps(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, Error> {
-    if flows.iter().all(|staged| staged.fold.steps.is_empty()) {
-        return Ok(0);
-    }
-    let statement = session.prepared(COPY_STEP).await?;
-    let mut copy = CopyRows::begin(session.client(), &statement).await?;
-    for Staged { flow, fold, known_steps, .. } in flows {
-        for ((step, execution), row) in &fold.steps {
-            let to = copy.row(18).await?;
-            step_key(to, flow, step, *execution);
-            to.bool(*known_steps);
-            step_fields(to, row);
-        }
-    }
-    let rows = copy.finish().await?;
+pub(super) async fn steps(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, WriteError> {
+    let rows = copy_steps(session, COPY_STEP, 1, flows, |to, staged| to.bool(staged.known_steps)).await?;
     session.note_staged(rows);
     Ok(rows)
 }
 
 /// Copies the runs of flows, which come sorted by id; says how many rows that were.
-pub(super) async fn runs(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, Error> {
-    if flows.iter().all(|staged| staged.fold.runs.is_empty()) {
-        return Ok(0);
-    }
-    let statement = session.prepared(COPY_RUN).await?;
-    let mut copy = CopyRows::begin(session.client(), &statement).await?;
-    for Staged { flow, fold, known_run, named_by, .. } in flows {
-        for (run, row) in &fold.runs {
-            let to = copy.row(20).await?;
-            to.text(Some(flow.as_str()));
-            to.int8(*run);
-            to.bool(*known_run);
-            to.int4(*named_by);
-            run_fields(to, row);
-        }
-    }
-    let rows = copy.finish().await?;
+pub(super) async fn runs(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, WriteError> {
+    let known = |to: &mut Encoder, staged: &Staged<'_>, _: &RunRow| {
+        to.bool(staged.known_run);
+        to.int4(staged.named_by);
+    };
+    let rows = copy_runs(session, COPY_RUN, 2, flows, known).await?;
     session.note_staged(rows);
     Ok(rows)
 }
 
-pub(super) fn step_key(to: &mut Encoder, flow: &FlowId, step: &StepId, execution: i64) {
-    to.text(Some(flow.as_str()));
-    to.text(Some(step.as_str()));
-    to.int8(execution);
+/// `COPY` of steps: their key, then so many fields that `more` writes, then [`STEP_COLUMNS`].
+pub(super) async fn copy_steps(
+    session: &mut Session,
+    statement: &'static str,
+    fields: i16,
+    flows: &[Staged<'_>],
+    more: impl Fn(&mut Encoder, &Staged<'_>),
+) -> Result<u64, WriteError> {
+    if flows.iter().all(|staged| staged.fold.steps.is_empty()) {
+        return Ok(0);
+    }
+    let statement = session.prepared(statement).await?;
+    let mut copy = CopyRows::begin(session.client(), &statement).await?;
+    for staged in flows {
+        for ((step, execution), row) in &staged.fold.steps {
+            let to = copy.row(17 + fields).await?;
+            to.text(Some(staged.flow.as_str()));
+            to.text(Some(step.as_str()));
+            to.int8(*execution);
+            more(to, staged);
+            step_fields(to, row);
+        }
+    }
+    let flow_of_row = flows.iter().flat_map(|staged| repeat_n(staged.flow, staged.fold.steps.len()));
+    copy.finish().await.map_err(|error| WriteError::of_copy(error, flow_of_row))
+}
+
+/// `COPY` of runs: their key, then so many fields that `more` writes, then [`RUN_COLUMNS`].
+pub(super) async fn copy_runs(
+    session: &mut Session,
+    statement: &'static str,
+    fields: i16,
+    flows: &[Staged<'_>],
+    more: impl Fn(&mut Encoder, &Staged<'_>, &RunRow),
+) -> Result<u64, WriteError> {
+    if flows.iter().all(|staged| staged.fold.runs.is_empty()) {
+        return Ok(0);
+    }
+    let statement = session.prepared(statement).await?;
+    let mut copy = CopyRows::begin(session.client(), &statement).await?;
+    for staged in flows {
+        for (run, row) in &staged.fold.runs {
+            let to = copy.row(18 + fields).await?;
+            to.text(Some(staged.flow.as_str()));
+            to.int8(*run);
+            more(to, staged, row);
+            run_fields(to, row);
+        }
+    }
+    let flow_of_row = flows.iter().flat_map(|staged| repeat_n(staged.flow, staged.fold.runs.len()));
+    copy.finish().await.map_err(|error| WriteError::of_copy(error, flow_of_row))
 }
 
 /// In the order of [`STEP_COLUMNS`].
-pub(super) fn step_fields(to: &mut Encoder, row: &StepRow) {
+fn step_fields(to: &mut Encoder, row: &StepRow) {
     to.int2(row.phase.number());
     to.text(row.task.as_deref());
     to.text(row.status.as_deref());
@@ -102,7 +126,7 @@ pub(super) fn step_fields(to: &mut Encoder, row: &StepRow) {
 }
 
 /// In the order of [`RUN_COLUMNS`].
-pub(super) fn run_fields(to: &mut Encoder, row: &RunRow) {
+fn run_fields(to: &mut Encoder, row: &RunRow) {
     to.int2(row.phase.number());
     to.text(row.user.as_deref());
     to.text(row.app.as_deref());

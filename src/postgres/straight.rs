@@ -6,14 +6,16 @@
 
 use std::sync::LazyLock;
 
-use tokio_postgres::{Error, error::SqlState};
+use tokio_postgres::error::SqlState;
 
 use super::{
     batch::Tally,
-    copy::CopyRows,
+    copy::Encoder,
+    refusal::WriteError,
     session::Session,
-    stage::{RUN_COLUMNS, STEP_COLUMNS, Staged, run_fields, step_fields, step_key},
+    stage::{RUN_COLUMNS, STEP_COLUMNS, Staged, copy_runs, copy_steps},
 };
+use crate::model::RunRow;
 
 static COPY_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!("COPY steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) FROM STDIN (FORMAT binary)")
@@ -31,7 +33,7 @@ pub(super) async fn write(
     session: &mut Session,
     flows: &[Staged<'_>],
     tally: &mut Tally,
-) -> Result<bool, Error> {
+) -> Result<bool, WriteError> {
     if flows.is_empty() {
         return Ok(true);
     }
@@ -42,7 +44,7 @@ pub(super) async fn write(
             tally.flows.insert += runs;
             Ok(true)
         }
-        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+        Err(WriteError { error, .. }) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             session.client().batch_execute("ROLLBACK TO SAVEPOINT straight").await?;
             session.stay_staged();
             Ok(false)
@@ -51,43 +53,12 @@ pub(super) async fn write(
     }
 }
 
-async fn copy(session: &mut Session, flows: &[Staged<'_>]) -> Result<(u64, u64), Error> {
-    let steps = steps(session, flows).await?;
-    Ok((steps, runs(session, flows).await?))
-}
-
-async fn steps(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, Error> {
-    if flows.iter().all(|staged| staged.fold.steps.is_empty()) {
-        return Ok(0);
-    }
-    let statement = session.prepared(&COPY_STEPS).await?;
-    let mut copy = CopyRows::begin(session.client(), &statement).await?;
-    for Staged { flow, fold, .. } in flows {
-        for ((step, execution), row) in &fold.steps {
-            let to = copy.row(17).await?;
-            step_key(to, flow, step, *execution);
-            step_fields(to, row);
-        }
-    }
-    copy.finish().await
-}
-
-async fn runs(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, Error> {
-    if flows.iter().all(|staged| staged.fold.runs.is_empty()) {
-        return Ok(0);
-    }
-    let statement = session.prepared(&COPY_RUNS).await?;
-    let mut copy = CopyRows::begin(session.client(), &statement).await?;
-    for Staged { flow, fold, named_by, .. } in flows {
-        for (run, row) in &fold.runs {
-            let to = copy.row(20).await?;
-            to.text(Some(flow.as_str()));
-            to.int8(*run);
-            to.int4(*named_by);
-            let time = row.start.zip(row.end).map(|(start, end)| start.millis_until(end));
-            to.text(time.as_deref());
-            run_fields(to, row);
-        }
-    }
-    copy.finish().await
+async fn copy(session: &mut Session, flows: &[Staged<'_>]) -> Result<(u64, u64), WriteError> {
+    let steps = copy_steps(session, &COPY_STEPS, 0, flows, |_, _| ()).await?;
+    let counted = |to: &mut Encoder, staged: &Staged<'_>, row: &RunRow| {
+        to.int4(staged.named_by);
+        let time = row.start.zip(row.end).map(|(start, end)| start.millis_until(end));
+        to.text(time.as_deref());
+    };
+    Ok((steps, copy_runs(session, &COPY_RUNS, 2, flows, counted).await?))
 }

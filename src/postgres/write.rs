@@ -11,6 +11,7 @@ use super::{
     batch::{Batch, Flows, Tally, Written},
     dead_letter, offset,
     plain::{self, Plain},
+    refusal::WriteError,
     session::Session,
     special,
 };
@@ -29,7 +30,7 @@ const LOCK_EXCLUSIVE: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 /// the batch itself had set.
 ///
 /// Not cancel-safe: a session whose future was dropped is to be closed.
-pub async fn write(session: &mut Session, group: &str, batch: &Batch) -> Result<Written, Error> {
+pub async fn write(session: &mut Session, group: &str, batch: &Batch) -> Result<Written, WriteError> {
     let outcome = write_in_transactions(session, group, batch).await;
     if outcome.is_err() && !session.is_closed() {
         // The first error is the one to report; a session that can't even roll back is closed or will be.
@@ -38,7 +39,11 @@ pub async fn write(session: &mut Session, group: &str, batch: &Batch) -> Result<
     outcome
 }
 
-async fn write_in_transactions(session: &mut Session, group: &str, batch: &Batch) -> Result<Written, Error> {
+async fn write_in_transactions(
+    session: &mut Session,
+    group: &str,
+    batch: &Batch,
+) -> Result<Written, WriteError> {
     session.begin_batch().await?;
     let mut flows: Flows<'_> = batch.fold.flows.iter().collect();
     flows.sort_unstable_by_key(|(flow, _)| *flow);
@@ -83,7 +88,7 @@ async fn finish(
     group: &str,
     batch: &Batch,
     mut tally: Tally,
-) -> Result<Written, Error> {
+) -> Result<Written, WriteError> {
     if !offset::compare_and_set(session, group, &batch.progress).await? {
         session.client().batch_execute("ROLLBACK").await?;
         let partitions: Vec<Partition> = batch.progress.iter().map(|p| p.partition.clone()).collect();

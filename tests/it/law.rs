@@ -131,8 +131,8 @@ async fn write_all(mut session: Session, partition: Partition, folds: Vec<Fold>)
             match postgres::write(&mut session, "law", &batch).await {
                 Ok(Written::Stored(_)) => break,
                 Ok(elsewhere) => panic!("{elsewhere:?}"),
-                Err(error) if Fault::of(&error) == Fault::Retry => {}
-                Err(error) => panic!("{}", postgres::sentence(&error)),
+                Err(error) if error.fault() == Fault::Retry => {}
+                Err(error) => panic!("{}", postgres::sentence(&error.error)),
             }
         }
     }

@@ -18,6 +18,7 @@ mod input;
 mod law;
 mod offsets;
 mod plans;
+mod poison;
 mod pooler;
 mod program;
 mod proxy;

@@ -53,7 +53,7 @@ async fn write(session: &mut Session, events: impl IntoIterator<Item = Event>) {
     let batch = Batch { fold, progress: vec![progress], ..Batch::default() };
     let written = postgres::write(session, "skew", &batch)
         .await
-        .unwrap_or_else(|e| panic!("{}", postgres::sentence(&e)));
+        .unwrap_or_else(|e| panic!("{}", postgres::sentence(&e.error)));
     assert!(matches!(written, Written::Stored(_)), "{written:?}");
 }
 

@@ -1,0 +1,152 @@
+//! A batch that Postgres refused → the events that it refuses, and everything else stored. Pure.
+//!
+//! The batch is taken apart by flow instance, and a flow by its events, until what is refused is a single event: one
+//! that Postgres refuses after everything that was read before it. Pieces are written in transactions of their own
+//! that move no offset. That is safe since rows are idempotent, whoever writes them; the offsets move at the end,
+//! together with the dead letters.
+
+use std::ops::Range;
+
+use super::{
+    Envelope,
+    decode::decode,
+    group::{Limits, dead_letter},
+    merge::Fold,
+};
+use crate::{
+    model::{Event, FlowId, Text},
+    postgres::{DeadLetter, Refusal},
+};
+
+/// `flowtrail_dead_letters_total{reason}` of what Postgres refused.
+pub const REFUSED: &str = "refused";
+
+/// What may be written apart from the rest, in the order in which batches are written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    Flow(FlowId),
+    App(Text, Text),
+}
+
+/// Finds what Postgres refuses of a batch. [`Sieve::next`] is what to write next; what became of it is told by
+/// [`Sieve::stored`] or [`Sieve::refused`].
+#[derive(Debug)]
+pub struct Sieve {
+    records: Vec<Envelope>,
+    max_payload_bytes: usize,
+    /// Units of the records that are events, each with its record; sorted, so that a unit's events stand together in
+    /// the order in which they were read.
+    events: Vec<(Unit, usize)>,
+    /// Ranges of `events` that are to be written, the next one last.
+    pieces: Vec<Range<usize>>,
+    culprits: Vec<(usize, Refusal)>,
+}
+
+impl Sieve {
+    /// Takes the records of a batch that was refused as a whole.
+    pub fn new(records: Vec<Envelope>, limits: Limits, refusal: Refusal) -> Self {
+        let max_payload_bytes = limits.payload_bytes;
+        let unit = |(number, record): (usize, &Envelope)| {
+            let decoded = decode(record.key.as_deref(), record.payload.as_ref(), max_payload_bytes).ok()?;
+            Some((unit(decoded.event), number))
+        };
+        let mut events: Vec<_> = records.iter().enumerate().filter_map(unit).collect();
+        events.sort_unstable();
+        let whole = 0..events.len();
+        let mut sieve = Self { records, max_payload_bytes, events, pieces: Vec::new(), culprits: Vec::new() };
+        sieve.take_apart(whole, refusal);
+        sieve
+    }
+
+    /// The piece to write next; `None` once all that can be is stored.
+    pub fn next(&self) -> Option<Fold> {
+        let piece = self.events.get(self.pieces.last()?.clone())?;
+        let mut fold = Fold::default();
+        for (_, number) in piece {
+            let Some(record) = self.records.get(*number) else { continue };
+            // It was decoded before.
+            if let Ok(it) = decode(record.key.as_deref(), record.payload.as_ref(), self.max_payload_bytes) {
+                fold.add(it.event);
+            }
+        }
+        Some(fold)
+    }
+
+    /// The piece is stored.
+    pub fn stored(&mut self) {
+        self.pieces.pop();
+    }
+
+    /// Postgres refused the piece.
+    pub fn refused(&mut self, refusal: Refusal) {
+        if let Some(piece) = self.pieces.pop() {
+            self.take_apart(piece, refusal);
+        }
+    }
+
+    fn take_apart(&mut self, piece: Range<usize>, refusal: Refusal) {
+        let Some(events) = self.events.get(piece.clone()) else { return };
+        match events {
+            [] => {}
+            [(_, number)] => self.culprits.push((*number, refusal)),
+            _ => {
+                let at = |place: usize| piece.start + place;
+                let cuts = cuts(events, refusal.flow.as_ref());
+                let mut end = piece.end;
+                for cut in cuts.into_iter().rev() {
+                    self.pieces.push(at(cut)..end);
+                    end = at(cut);
+                }
+                self.pieces.push(piece.start..end);
+            }
+        }
+    }
+
+    /// What was refused, as dead letters in the order of reading. One that was kept for another reason already, because
+    /// a field was cut say, is to be replaced by these.
+    pub fn finish(mut self) -> Vec<DeadLetter> {
+        self.culprits.sort_unstable_by_key(|(number, _)| *number);
+        let letter = |(number, refusal): (usize, Refusal)| {
+            let record = self.records.get(number)?;
+            Some(dead_letter(record, REFUSED, refusal.sqlstate, refusal.sentence))
+        };
+        self.culprits.into_iter().filter_map(letter).collect()
+    }
+}
+
+/// Where to cut two or more events, ascending, never at an end: around the flow that holds the refused row if that is
+/// known, else in the middle, between units if there are several.
+fn cuts(events: &[(Unit, usize)], flow: Option<&FlowId>) -> Vec<usize> {
+    let middle = events.len() / 2;
+    let (Some((first, _)), Some((last, _)), Some((in_the_middle, _))) =
+        (events.first(), events.last(), events.get(middle))
+    else {
+        return Vec::new();
+    };
+    if first == last {
+        return vec![middle];
+    }
+    let begin_of = |unit: &Unit| events.partition_point(|(other, _)| other < unit);
+    let end_of = |unit: &Unit| events.partition_point(|(other, _)| other <= unit);
+    let inner = |cut: &usize| (1..events.len()).contains(cut);
+    let around = |unit: &Unit| [begin_of(unit), end_of(unit)].into_iter().filter(inner).collect::<Vec<_>>();
+    let named = flow.map(|flow| Unit::Flow(flow.clone()));
+    if let Some(unit) = named.filter(|unit| begin_of(unit) < end_of(unit)) {
+        return around(&unit);
+    }
+    around(in_the_middle).into_iter().take(1).collect()
+}
+
+fn unit(event: Event) -> Unit {
+    match event {
+        Event::Flow { flow, .. }
+        | Event::Step { flow, .. }
+        | Event::Rewind { flow, .. }
+        | Event::Deleted { flow, .. }
+        | Event::Snapshot { flow, .. } => Unit::Flow(flow),
+        Event::App(switch) => Unit::App(switch.user, switch.app),
+    }
+}
+
+#[cfg(test)]
+mod tests;

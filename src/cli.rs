@@ -22,6 +22,7 @@ use crate::{
 
 mod collect;
 mod config;
+mod deadletter;
 #[cfg(feature = "dev-stack")]
 mod dev;
 mod flow;
@@ -90,6 +91,8 @@ enum Command {
     Lag(lag::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
+    /// Show, retry or drop messages that could not become rows
+    Deadletter(deadletter::Args),
     /// Make or check the tables
     Schema(schema::Args),
     /// Show or check the configuration
@@ -154,6 +157,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
+        Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
         Command::Config(args) => config::run(&args, &loaded).map(Outcome::from),
     }
@@ -237,7 +241,10 @@ mod tests {
         command.build();
         command.clone().debug_assert();
         assert!(command.render_long_help().to_string().contains("Start here"));
-        for path in [&["lag"][..], &["flow"], &["flow", "list"], &["flow", "show"], &["config"]] {
+        let letters = ["list", "show", "retry", "drop", "export"].map(|name| ["deadletter", name]);
+        let others =
+            [&["lag"][..], &["flow"], &["flow", "list"], &["flow", "show"], &["config"], &["deadletter"]];
+        for path in others.into_iter().chain(letters.iter().map(|path| &path[..])) {
             let found = path.iter().try_fold(&command, |command, name| command.find_subcommand(name));
             let help = found.and_then(clap::Command::get_after_help).unwrap().to_string();
             assert!(help.contains(&format!("flowtrail {}", path.join(" "))), "{path:?}: {help}");

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod gather;
 pub mod group;
 pub mod merge;
+pub mod retry;
 pub mod sieve;
 pub mod store;
 pub mod watermark;

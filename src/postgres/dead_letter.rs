@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio_postgres::Error;
+use tokio_postgres::{Client, Error, types::Type};
 
 use super::session::Session;
 use crate::model::{Offset, Partition};
@@ -66,6 +66,40 @@ pub(super) async fn keep(session: &mut Session, group: &str, letters: &[DeadLett
             .await?;
     }
     Ok(kept)
+}
+
+/// The audit says of each letter what it was, so that it can be found in Kafka.
+const REMOVE: &str = "WITH gone AS (DELETE FROM ft_dead_letter WHERE id = ANY ($1) RETURNING *) \
+    INSERT INTO ft_audit (actor, action, object, detail) \
+    SELECT format('%s (%s)', $2::text, current_user), $3, format('%s[%s]@%s', topic, partition, recordoffset), \
+        jsonb_build_object('id', id, 'reason', reason, 'sqlstate', sqlstate, \
+            'payloadhash', encode(payloadhash, 'hex')) \
+    FROM gone ORDER BY id";
+
+/// What is done with a dead letter that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It was stored after all.
+    Retried,
+    /// A person has no more use for it.
+    Dropped,
+}
+
+/// Removes dead letters and says so in `ft_audit`, in one transaction; says how many were there.
+pub async fn remove_letters(
+    client: &Client,
+    ids: &[i64],
+    actor: &str,
+    removal: Removal,
+) -> Result<u64, Error> {
+    let action = match removal {
+        Removal::Retried => "deadletter.retry",
+        Removal::Dropped => "deadletter.drop",
+    };
+    let actor = actor.replace('\0', "\u{fffd}");
+    client
+        .execute_typed(REMOVE, &[(&ids, Type::INT8_ARRAY), (&actor, Type::TEXT), (&action, Type::TEXT)])
+        .await
 }
 
 /// `jsonb` takes no NUL, so it is replaced in a header's name; values are base64.

@@ -8,11 +8,13 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
+mod letter;
 mod list;
 mod payload;
 mod show;
 
 pub use self::{
+    letter::{Letter, LetterFilter, LetterSummary, count_letters, letters, whole_letters},
     list::{Filter, list, start_of},
     payload::Payload,
     show::{Flow, Run, State, Step, show},
@@ -101,7 +103,7 @@ fn sign(number: i64) -> f64 {
     if number < 0 { -1.0 } else { 1.0 }
 }
 
-/// A `timestamp` column, which holds UTC; nothing for `infinity` and what lies beyond what can be shown.
+/// A `timestamp` column, which holds UTC, or one with a time zone; nothing for `infinity` and what lies beyond what can be shown.
 #[derive(Debug)]
 struct Utc(Option<Timestamp>);
 
@@ -113,7 +115,7 @@ impl<'a> FromSql<'a> for Utc {
     }
 
     fn accepts(kind: &Type) -> bool {
-        *kind == Type::TIMESTAMP
+        matches!(*kind, Type::TIMESTAMP | Type::TIMESTAMPTZ)
     }
 }
 
@@ -125,7 +127,7 @@ impl ToSql for Utc {
     }
 
     fn accepts(kind: &Type) -> bool {
-        *kind == Type::TIMESTAMP
+        matches!(*kind, Type::TIMESTAMP | Type::TIMESTAMPTZ)
     }
 
     to_sql_checked!();

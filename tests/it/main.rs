@@ -12,6 +12,7 @@ mod cli;
 mod collecting;
 mod contract;
 mod crashes;
+mod deadletter;
 mod dev;
 mod gaps;
 mod input;

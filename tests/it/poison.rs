@@ -25,16 +25,16 @@ const MARK: &str = "~refused";
 /// Marks an event; says whether it has a name to mark.
 fn mark(event: &mut HistoryEvent) -> bool {
     match &mut event.event {
-        Some(Event::Step(step)) => step.task_name = MARK.to_owned(),
-        Some(Event::Flow(flow)) => flow.app_name = MARK.to_owned(),
-        Some(Event::App(app)) => app.app_version = MARK.to_owned(),
+        Some(Event::Step(step)) => step.task_name = MARK.into(),
+        Some(Event::Flow(flow)) => flow.app_name = MARK.into(),
+        Some(Event::App(app)) => app.app_version = MARK.into(),
         _ => return false,
     }
     true
 }
 
 /// Marks every so-manieth record; gives those that are marked and those that are not.
-fn poison(mut records: Vec<Record>, every: usize) -> (Vec<Record>, Vec<Record>, Vec<Record>) {
+pub fn poison(mut records: Vec<Record>, every: usize) -> (Vec<Record>, Vec<Record>, Vec<Record>) {
     let (mut marked, mut plain) = (Vec::new(), Vec::new());
     for (number, record) in records.iter_mut().enumerate() {
         let is_marked = number % every == every / 2 && mark(&mut record.event);
@@ -44,7 +44,7 @@ fn poison(mut records: Vec<Record>, every: usize) -> (Vec<Record>, Vec<Record>, 
 }
 
 /// Refuses marked rows by a constraint; `COPY` then says which row it was.
-async fn refuse_by_constraint(client: &Client) {
+pub async fn refuse_by_constraint(client: &Client) {
     for table in ["steps", "ft_superseded_step"] {
         let sql = format!("ALTER TABLE {table} ADD CONSTRAINT unmarked CHECK (taskname <> '{MARK}')");
         client.batch_execute(&sql).await.unwrap();
@@ -74,7 +74,7 @@ async fn refuse_by_late_trigger(client: &Client) {
 }
 
 /// Exactly these records are dead letters, byte for byte, with this SQLSTATE.
-async fn assert_letters(client: &Client, marked: &[Record], sqlstate: &str) {
+pub async fn assert_letters(client: &Client, marked: &[Record], sqlstate: &str) {
     let sql = "SELECT payload, recordkey, reason, sqlstate FROM ft_dead_letter";
     let found = client.query(sql, &[]).await.unwrap();
     let mut letters: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();

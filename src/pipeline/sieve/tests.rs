@@ -141,7 +141,7 @@ proptest! {
 
 #[test]
 fn one_refused_row_among_many_flows_is_found_at_once_when_postgres_names_it() {
-    let mut events: Vec<_> = (0..200).map(|number| (if number % 2 == 0 { 0 } else { 1 }, 1, false)).collect();
+    let mut events: Vec<_> = (0..200_u16).map(|number| (u8::from(number % 2 == 1), 1, false)).collect();
     events.push((2, 1, true));
     events.push((3, 1, false));
     let (_, letters, pieces) = sift(&events, Hint::Right);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
-    config::{Config, SchemaMode},
+    config::{self, Config, SchemaMode},
     http::{Condition, Health},
     kafka::{
         client,
@@ -24,10 +24,10 @@ use crate::{
         consume::{Command, Consume, ConsumeError, LaneInput, Setup},
         gather::Gatherer,
         group::Limits,
-        store::{StoreError, Writer},
+        store::Writer,
     },
     postgres::{
-        OffsetReader,
+        Database, Store, StoreError,
         connect::{self, PostgresError},
         keeps_sessions,
     },
@@ -166,7 +166,7 @@ struct ConsumerThread {
     ended: sync::oneshot::Receiver<Result<(), CollectError>>,
 }
 
-type Tasks = JoinSet<Result<(), CollectError>>;
+pub(crate) type Tasks = JoinSet<Result<(), CollectError>>;
 
 fn start(
     config: &Config,
@@ -177,11 +177,11 @@ fn start(
     let collector = &config.collector;
     let runtime = Handle::current();
     let assignment = Arc::new(Assignment::new(collector.lanes));
-    let offsets = Arc::new(OffsetReader::new(config.postgres.clone(), config.kafka.group.clone()));
+    let store = Arc::new(Store::new(config.postgres.clone(), config.kafka.group.clone()));
     let context = GroupContext::new(
         client::Context::new(&config.kafka),
         assignment.clone(),
-        offsets.clone(),
+        store.clone(),
         runtime.clone(),
     );
     let consumer = source::consumer(&config.kafka, context)?;
@@ -190,21 +190,26 @@ fn start(
     let commands = mpsc::channel();
     let mut tasks = JoinSet::new();
     let lanes = (0..collector.lanes)
-        .map(|lane| start_lane(lane, config, &shown, &commands.0, &mut tasks, stop))
+        .map(|lane| {
+            start_lane(lane, collector, &shown, &store, (&commands.0, rand::random()), &mut tasks, stop)
+        })
         .collect();
-    let consume = Consume::new(Setup {
-        consumer,
-        assignment,
-        offsets,
-        lanes,
-        commands,
-        lane_buffer_bytes: collector.lane_buffer_bytes,
-        on_gap: collector.on_gap,
-        group_offset_interval: Duration::from_millis(collector.group_offset_interval_ms),
-        lag: shown.lag,
-        health: shown.health,
-        runtime,
-    });
+    let consume = Consume::new(
+        Setup {
+            consumer,
+            assignment,
+            store,
+            lanes,
+            commands,
+            lane_buffer_bytes: collector.lane_buffer_bytes,
+            on_gap: collector.on_gap,
+            group_offset_interval: Duration::from_millis(collector.group_offset_interval_ms),
+            lag: shown.lag,
+            health: shown.health,
+            runtime,
+        },
+        clock::monotonic(),
+    );
     let (end, ended) = sync::oneshot::channel();
     let (stop, lanes_done) = (stop.clone(), lanes_done.clone());
     // librdkafka calls back on the thread that polls, and a rebalance may wait for Postgres there.
@@ -216,15 +221,16 @@ fn start(
     Ok((tasks, ConsumerThread { thread, ended }))
 }
 
-fn start_lane(
+/// Starts the tasks of a lane, which end with `stop`.
+pub(crate) fn start_lane<D: Database>(
     lane: usize,
-    config: &Config,
+    collector: &config::Collector,
     shown: &Shown,
-    commands: &mpsc::Sender<Command>,
+    store: &Arc<D>,
+    (commands, jitter): (&mpsc::Sender<Command>, u64),
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> LaneInput {
-    let collector = &config.collector;
     let load = Arc::new(Load::default());
     // Unbounded in length and bounded in bytes: the consumer looks at `load` before it reads on.
     let (sender, input) = sync::mpsc::unbounded_channel();
@@ -245,8 +251,8 @@ fn start_lane(
     };
     let writer = Writer {
         lane,
-        postgres: config.postgres.clone(),
-        group: config.kafka.group.clone(),
+        store: store.clone(),
+        jitter,
         input: batches,
         ready,
         commands: commands.clone(),

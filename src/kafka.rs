@@ -1,6 +1,7 @@
 //! Kafka: client settings, the producer, the consumer group, lag.
 
 pub mod admin;
+pub(crate) mod broker;
 pub mod client;
 pub mod lag;
 mod lease;

@@ -11,6 +11,8 @@ pub mod group;
 pub mod merge;
 pub mod retry;
 pub mod sieve;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod watermark;
 

@@ -18,6 +18,7 @@ mod session;
 mod snapshot;
 mod special;
 mod stage;
+mod store;
 mod straight;
 mod write;
 
@@ -27,9 +28,9 @@ pub use self::{
     fault::{Fault, sentence},
     gap::Gap,
     offset::{LastRecord, Progress, Stored, read as read_offsets},
-    offset_reader::OffsetReader,
     pooler::keeps_sessions,
     refusal::{Refusal, WriteError},
     session::Session,
+    store::{Database, Store, StoreError, Trouble},
     write::write,
 };

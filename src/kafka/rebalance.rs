@@ -5,7 +5,7 @@
 //! not answer in that time, the partition is taken and paused, and begins once Postgres answers.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -25,8 +25,8 @@ use tokio::runtime::Handle;
 use super::{Lease, Start, client};
 use crate::{
     metrics,
-    model::Partition,
-    postgres::{OffsetReader, Stored},
+    model::{Offset, Partition},
+    postgres::{Database as _, Store, Stored},
 };
 
 /// A rebalance is answered within this, whatever Postgres does.
@@ -42,7 +42,7 @@ pub(crate) struct Assignment {
 
 #[derive(Debug, Default)]
 struct State {
-    leases: HashMap<Partition, Arc<Lease>>,
+    leases: BTreeMap<Partition, Arc<Lease>>,
     /// The group has taken this member, with or without partitions.
     joined: bool,
     /// Assigned and paused, until it is known where they begin.
@@ -98,6 +98,28 @@ impl Assignment {
         lease
     }
 
+    /// Takes partitions that the group gives, with what is stored of them; without it, they wait for it. Says where each
+    /// is to be read from, for now.
+    pub(crate) fn take(
+        &self,
+        partitions: &[Partition],
+        stored: Option<Vec<(Partition, Stored)>>,
+    ) -> Vec<(Partition, Option<Offset>)> {
+        let known = stored.is_some();
+        let mut stored: HashMap<_, _> = stored.unwrap_or_default().into_iter().collect();
+        let take = |partition: &Partition| {
+            let start = Start::of(stored.remove(partition));
+            let at = start.position();
+            if known {
+                self.begin(partition, start);
+            } else {
+                self.wait(partition);
+            }
+            (partition.clone(), at)
+        };
+        partitions.iter().map(take).collect()
+    }
+
     /// Takes an assigned partition whose beginning is not known yet.
     pub(crate) fn wait(&self, partition: &Partition) {
         let mut state = self.lock();
@@ -113,7 +135,7 @@ impl Assignment {
         self.lock().joined
     }
 
-    fn note_joined(&self, joined: bool) {
+    pub(crate) fn note_joined(&self, joined: bool) {
         self.lock().joined = joined;
     }
 
@@ -150,7 +172,7 @@ fn emptiest_lane(state: &State, lanes: usize) -> usize {
 pub(crate) struct GroupContext {
     client: client::Context,
     assignment: Arc<Assignment>,
-    offsets: Arc<OffsetReader>,
+    store: Arc<Store>,
     runtime: Handle,
 }
 
@@ -159,24 +181,18 @@ impl GroupContext {
     pub(crate) fn new(
         client: client::Context,
         assignment: Arc<Assignment>,
-        offsets: Arc<OffsetReader>,
+        store: Arc<Store>,
         runtime: Handle,
     ) -> Self {
-        Self { client, assignment, offsets, runtime }
+        Self { client, assignment, store, runtime }
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
         let partitions = partitions_of(list);
-        let mut stored = if partitions.is_empty() { Some(HashMap::new()) } else { self.read(&partitions) };
+        let stored = if partitions.is_empty() { Some(Vec::new()) } else { self.read(&partitions) };
         let known = stored.is_some();
-        for partition in &partitions {
-            let start = Start::of(stored.as_mut().and_then(|stored| stored.remove(partition)));
-            list.set_partition_offset(&partition.topic, partition.number, position(&start))?;
-            if known {
-                self.assignment.begin(partition, start);
-            } else {
-                self.assignment.wait(partition);
-            }
+        for (partition, at) in self.assignment.take(&partitions, stored) {
+            list.set_partition_offset(&partition.topic, partition.number, position(at))?;
         }
         if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
             consumer.incremental_assign(list)?;
@@ -209,12 +225,12 @@ impl GroupContext {
         }
     }
 
-    fn read(&self, partitions: &[Partition]) -> Option<HashMap<Partition, Stored>> {
-        let read = async { tokio::time::timeout(READ_LIMIT, self.offsets.read(partitions)).await };
+    fn read(&self, partitions: &[Partition]) -> Option<Vec<(Partition, Stored)>> {
+        let read = async { tokio::time::timeout(READ_LIMIT, self.store.read(partitions)).await };
         match self.runtime.block_on(read) {
-            Ok(Ok(found)) => Some(found.into_iter().collect()),
+            Ok(Ok(found)) => Some(found),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "stored offsets can't be read; the partitions wait");
+                tracing::warn!(error, "stored offsets can't be read; the partitions wait");
                 None
             }
             Err(_) => {
@@ -226,8 +242,8 @@ impl GroupContext {
 }
 
 /// Where a partition is to be read from.
-pub(crate) fn position(start: &Start) -> Position {
-    start.position().map_or(Position::Beginning, |offset| Position::Offset(offset.0))
+pub(crate) fn position(at: Option<Offset>) -> Position {
+    at.map_or(Position::Beginning, |offset| Position::Offset(offset.0))
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {

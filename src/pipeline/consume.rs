@@ -18,11 +18,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    Offset as Position, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol},
-    error::KafkaResult,
-};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -36,13 +31,10 @@ use crate::{
     clock,
     config::OnGap,
     http::Health,
-    kafka::{
-        Lease, Start,
-        rebalance::{Assignment, GroupContext, position},
-    },
+    kafka::{Lease, Start, broker::Broker, rebalance::Assignment},
     metrics::{self, LagTable},
     model::{Offset, Partition},
-    postgres::{OffsetReader, Stored},
+    postgres::{Database, Stored},
 };
 
 /// What the lanes and helpers want of the consumer.
@@ -93,7 +85,7 @@ const POLL: Duration = Duration::from_millis(50);
 const FULL_LANE_POLL: Duration = Duration::from_millis(2);
 /// How long reading holds back for a full lane before that lane's partitions are paused.
 const PAUSE_AFTER: Duration = Duration::from_millis(1500);
-/// How long a seek or a question to the broker may take.
+/// How long Postgres may take to answer a question of the consumer.
 const ASK: Duration = Duration::from_secs(5);
 /// A lane as the consumer sees it.
 #[derive(Debug)]
@@ -105,10 +97,10 @@ pub struct LaneInput {
 }
 
 /// What the thread is made with.
-pub(crate) struct Setup {
-    pub(crate) consumer: BaseConsumer<GroupContext>,
+pub(crate) struct Setup<B, D> {
+    pub(crate) consumer: B,
     pub(crate) assignment: Arc<Assignment>,
-    pub(crate) offsets: Arc<OffsetReader>,
+    pub(crate) store: Arc<D>,
     pub(crate) lanes: Vec<LaneInput>,
     pub(crate) commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     pub(crate) lane_buffer_bytes: usize,
@@ -126,8 +118,8 @@ struct LaneState {
     paused: Option<u64>,
 }
 
-pub(crate) struct Consume {
-    with: Setup,
+pub(crate) struct Consume<B, D> {
+    with: Setup<B, D>,
     lanes: Vec<LaneState>,
     readings: Readings,
     /// Group offsets as they were last written.
@@ -135,11 +127,11 @@ pub(crate) struct Consume {
     due: Due,
 }
 
-impl Consume {
-    pub(crate) fn new(with: Setup) -> Self {
+impl<B: Broker, D: Database> Consume<B, D> {
+    pub(crate) fn new(with: Setup<B, D>, now: Instant) -> Self {
         let lane = |_: &LaneInput| LaneState { chunk: Chunk::default(), full_since: None, paused: None };
         let lanes = with.lanes.iter().map(lane).collect();
-        let due = Due::at(clock::monotonic());
+        let due = Due::at(now);
         Self { with, lanes, readings: Readings::new(), committed: HashMap::new(), due }
     }
 
@@ -150,21 +142,28 @@ impl Consume {
         lanes_done: &CancellationToken,
     ) -> Result<(), ConsumeError> {
         while !stop.is_cancelled() {
-            self.obey();
-            self.keep_up(clock::monotonic());
-            if self.hold_back(clock::monotonic()) {
+            if !self.turn(clock::monotonic())? {
                 thread::sleep(FULL_LANE_POLL);
-                continue;
             }
-            self.read()?;
         }
         while !lanes_done.is_cancelled() {
             thread::sleep(FULL_LANE_POLL);
         }
-        self.commit(true, CommitMode::Sync);
+        self.commit(true, true);
         self.with.assignment.give_all_back();
         self.with.lag.clear();
         Ok(())
+    }
+
+    /// Does once what there is to do; `false` if reading has to wait for a lane.
+    pub(crate) fn turn(&mut self, now: Instant) -> Result<bool, ConsumeError> {
+        self.obey();
+        self.keep_up(now);
+        if self.hold_back(now) {
+            return Ok(false);
+        }
+        self.read()?;
+        Ok(true)
     }
 
     /// Polls until nothing is there or a chunk is full, then hands over what came.
@@ -173,7 +172,7 @@ impl Consume {
         loop {
             let taken = match self.with.consumer.poll(wait) {
                 None => break,
-                Some(Ok(message)) => Ok(self.readings.take(&message, &self.with.assignment)),
+                Some(Ok(record)) => Ok(self.readings.take(&record, &self.with.assignment)),
                 Some(Err(error)) => Err(error),
             };
             match taken {
@@ -241,10 +240,9 @@ impl Consume {
 
     /// Pauses or resumes the partitions of a lane.
     fn switch(&self, lane: usize, pause: bool) {
-        let mut list = TopicPartitionList::new();
-        for lease in self.with.assignment.leases().iter().filter(|lease| lease.lane == lane) {
-            list.add_partition(&lease.partition.topic, lease.partition.number);
-        }
+        let leases = self.with.assignment.leases();
+        let of_lane = leases.iter().filter(|lease| lease.lane == lane);
+        let list: Vec<Partition> = of_lane.map(|lease| lease.partition.clone()).collect();
         let done = if pause { self.with.consumer.pause(&list) } else { self.with.consumer.resume(&list) };
         if let Err(error) = done {
             tracing::warn!(lane, pause, %error, "partitions could not be paused or resumed");
@@ -277,10 +275,13 @@ impl Consume {
 
     /// Begins a lease of an assigned partition. If Kafka does not follow, it waits.
     fn begin_again(&mut self, partition: &Partition, start: Start) {
-        let consumer = &self.with.consumer;
-        let sought = consumer.seek(&partition.topic, partition.number, position(&start), ASK);
-        // librdkafka has stopped a partition that was out of range, and seeks none that is stopped.
-        if let Err(error) = sought.or_else(|_| self.take_anew(partition, &start)) {
+        let moved = self.with.consumer.move_to(partition, start.position(), || {
+            let leases = self.with.assignment.leases();
+            let others = leases.iter().filter(|lease| lease.partition != *partition);
+            let mut next = |lease: &Arc<Lease>| Offset(self.readings.next(lease, &self.with.assignment).0);
+            others.map(|lease| (lease.partition.clone(), next(lease))).collect()
+        });
+        if let Err(error) = moved {
             tracing::warn!(%partition, %error, "a partition could not be moved to its offset yet");
             self.with.assignment.wait(partition);
             return;
@@ -288,28 +289,8 @@ impl Consume {
         self.with.assignment.begin(partition, start);
     }
 
-    /// Gives a partition out of librdkafka's hands and into them again, at another offset. The group sees nothing of it.
-    fn take_anew(&mut self, partition: &Partition, start: &Start) -> KafkaResult<()> {
-        let mut one = TopicPartitionList::new();
-        one.add_partition_offset(&partition.topic, partition.number, position(start))?;
-        let consumer = &self.with.consumer;
-        if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
-            consumer.incremental_unassign(&one)?;
-            return consumer.incremental_assign(&one);
-        }
-        // The older protocol knows whole assignments only.
-        for lease in self.with.assignment.leases().iter().filter(|lease| lease.partition != *partition) {
-            let next = self.readings.next(lease, &self.with.assignment);
-            let Partition { topic, number } = &lease.partition;
-            one.add_partition_offset(topic, *number, Position::Offset(next.0))?;
-        }
-        consumer.assign(&one)
-    }
-
     fn resume(&self, partition: &Partition) {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&partition.topic, partition.number);
-        if let Err(error) = self.with.consumer.resume(&list) {
+        if let Err(error) = self.with.consumer.resume(std::slice::from_ref(partition)) {
             tracing::warn!(%partition, %error, "a partition could not be resumed");
         }
     }

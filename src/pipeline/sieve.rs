@@ -1,9 +1,10 @@
-//! A batch that Postgres refused → the events that it refuses, and everything else stored. Pure.
+//! A batch that Postgres refused → the events that it refuses, and the batch without them. Pure.
 //!
 //! The batch is taken apart by flow instance, and a flow by its events, until what is refused is a single event: one
 //! that Postgres refuses after everything that was read before it. Pieces are written in transactions of their own
-//! that move no offset. That is safe since rows are idempotent, whoever writes them; the offsets move at the end,
-//! together with the dead letters.
+//! that move no offset, which rows that are idempotent allow. They only show what is refused: the batch that remains is
+//! written as a whole once more, with its dead letters and offsets, since a database that crashed meanwhile may have
+//! lost pieces that it had stored.
 
 use std::ops::Range;
 
@@ -61,15 +62,18 @@ impl Sieve {
     /// The piece to write next; `None` once all that can be is stored.
     pub fn next(&self) -> Option<Fold> {
         let piece = self.events.get(self.pieces.last()?.clone())?;
+        Some(self.fold(piece.iter().map(|(_, number)| *number)))
+    }
+
+    fn fold(&self, numbers: impl Iterator<Item = usize>) -> Fold {
         let mut fold = Fold::default();
-        for (_, number) in piece {
-            let Some(record) = self.records.get(*number) else { continue };
+        for record in numbers.filter_map(|number| self.records.get(number)) {
             // It was decoded before.
             if let Ok(it) = decode(record.key.as_deref(), record.payload.as_ref(), self.max_payload_bytes) {
                 fold.add(it.event);
             }
         }
-        Some(fold)
+        fold
     }
 
     /// The piece is stored.
@@ -102,15 +106,21 @@ impl Sieve {
         }
     }
 
-    /// What was refused, as dead letters in the order of reading. One that was kept for another reason already, because
-    /// a field was cut say, is to be replaced by these.
-    pub fn finish(mut self) -> Vec<DeadLetter> {
+    /// The batch without what was refused, the records it is made of, and what was refused, as dead letters in the order
+    /// of reading. A letter that a record has already, because a field was cut say, is to be replaced by these.
+    pub fn finish(mut self) -> (Fold, Vec<Envelope>, Vec<DeadLetter>) {
         self.culprits.sort_unstable_by_key(|(number, _)| *number);
+        let is_culprit = |number: &usize| self.culprits.binary_search_by_key(number, |(it, _)| *it).is_ok();
+        let taken = |number: &usize| !is_culprit(number);
+        let fold = self.fold(self.events.iter().map(|(_, number)| *number).filter(taken));
+        let numbers: Vec<usize> = (0..self.records.len()).filter(taken).collect();
+        let rest = numbers.into_iter().filter_map(|number| self.records.get(number).cloned()).collect();
         let letter = |(number, refusal): (usize, Refusal)| {
             let record = self.records.get(number)?;
             Some(dead_letter(record, REFUSED, refusal.sqlstate, refusal.sentence))
         };
-        self.culprits.into_iter().filter_map(letter).collect()
+        let letters = self.culprits.into_iter().filter_map(letter).collect();
+        (fold, rest, letters)
     }
 }
 

@@ -18,18 +18,16 @@ use super::{
     Envelope,
     consume::Command,
     group::{Gathered, Limits, last_record},
-    merge::Fold,
     sieve::Sieve,
     watermark::{Found, Ledger, Verdict, judge},
 };
 use crate::{
-    clock, config,
+    clock,
     http::{Condition, Health},
     kafka::Lease,
     metrics::{self, RowOp},
     postgres::{
-        self, Batch, DeadLetter, Fault, Ops, Progress, Refusal, Session, Tally, Written,
-        connect::{self, PostgresError},
+        Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Written,
     },
 };
 
@@ -40,28 +38,15 @@ const WRITE_LIMIT: Duration = Duration::from_mins(2);
 /// How long to wait before a batch is tried again, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-/// Why a lane can't go on.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Postgres refused the batch for what a person has to put right.
-    #[error(
-        "Postgres refused to store a batch: {0}; nothing is lost, it will be stored once this is put right"
-    )]
-    Refused(String),
-    /// A session could not be opened for what a person has to put right.
-    #[error(transparent)]
-    Session(#[from] PostgresError),
-}
-
 /// What a lane's writer is connected to.
 #[derive(Debug)]
-pub struct Writer {
+pub struct Writer<D> {
     /// Which lane this is, for logs.
     pub lane: usize,
     /// Where to write.
-    pub postgres: config::Postgres,
-    /// Consumer group, as `ft_offset` has it.
-    pub group: String,
+    pub store: Arc<D>,
+    /// Seed of the back-off's jitter: lanes and collectors that met the same outage don't come back at the same moment.
+    pub jitter: u64,
     /// Batches.
     pub input: Receiver<Gathered>,
     /// Says that the next batch may come.
@@ -88,7 +73,7 @@ enum Outcome {
     Refused(Refusal),
 }
 
-impl Writer {
+impl<D: Database> Writer<D> {
     /// Runs until `stop` or until the gatherer is gone; a batch that is being written is finished first.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut ledger = Ledger::default();
@@ -118,35 +103,36 @@ impl Writer {
     /// Stores a batch, less what Postgres refuses of it, which becomes dead letters. `None`: told to stop before that.
     async fn store(
         &self,
-        session: &mut Option<Session>,
+        session: &mut Option<D::Session>,
         job: &mut Job,
         stop: &CancellationToken,
     ) -> Result<Option<Written>, StoreError> {
-        let refusal = match self.write_until_decided(session, &job.batch, stop).await? {
-            None => return Ok(None),
-            Some(Outcome::Written(written)) => return Ok(Some(written)),
-            Some(Outcome::Refused(refusal)) => refusal,
-        };
-        if !self.sift(session, job, refusal, stop).await? {
-            return Ok(None);
-        }
-        match self.write_until_decided(session, &job.batch, stop).await? {
-            None => Ok(None),
-            Some(Outcome::Written(written)) => Ok(Some(written)),
-            // There are no rows left in it.
-            Some(Outcome::Refused(refusal)) => Err(StoreError::Refused(refusal.sentence)),
+        let mut in_vain = false;
+        loop {
+            let refusal = match self.write_until_decided(session, &job.batch, stop).await? {
+                None => return Ok(None),
+                Some(Outcome::Written(written)) => return Ok(Some(written)),
+                Some(Outcome::Refused(refusal)) => refusal,
+            };
+            let sentence = refusal.sentence.clone();
+            match self.sift(session, job, refusal, stop).await? {
+                None => return Ok(None),
+                // It is refused as a whole, again, and none of its events is.
+                Some(0) if in_vain => return Err(StoreError::Refused(sentence)),
+                Some(refused) => in_vain = refused == 0,
+            }
         }
     }
 
-    /// Stores what Postgres takes of a batch that it refused, without moving offsets, and leaves a batch of dead letters
-    /// and offsets. `false`: told to stop before that.
+    /// Finds what Postgres refuses of a batch, leaves the batch with that as dead letters, and says how many events that
+    /// is. `None`: told to stop before that.
     async fn sift(
         &self,
-        session: &mut Option<Session>,
+        session: &mut Option<D::Session>,
         job: &mut Job,
         refusal: Refusal,
         stop: &CancellationToken,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<usize>, StoreError> {
         let records = std::mem::take(&mut job.records);
         tracing::warn!(
             lane = self.lane,
@@ -154,23 +140,25 @@ impl Writer {
             reason = refusal.sentence,
             "Postgres refuses a row of a batch; the batch is stored without what it refuses"
         );
-        job.batch.fold = Fold::default();
         let mut sieve = Sieve::new(records, job.limits, refusal);
         while let Some(fold) = sieve.next() {
             let piece = Batch { fold, ..Batch::default() };
             match self.write_until_decided(session, &piece, stop).await? {
-                None => return Ok(false),
-                Some(Outcome::Written(Written::Stored(tally))) => {
-                    count_rows(&tally);
+                None => return Ok(None),
+                Some(Outcome::Written(written)) => {
+                    if let Written::Stored(tally) = written {
+                        count_rows(&tally);
+                    }
                     sieve.stored();
                 }
-                // Without offsets none can differ.
-                Some(Outcome::Written(Written::Elsewhere(_))) => sieve.stored(),
                 Some(Outcome::Refused(refusal)) => sieve.refused(refusal),
             }
             self.health.note_progress(clock::monotonic());
         }
-        for letter in sieve.finish() {
+        let (fold, rest, letters) = sieve.finish();
+        (job.batch.fold, job.records) = (fold, rest);
+        let refused = letters.len();
+        for letter in letters {
             let Batch { dead_letters, progress, .. } = &mut job.batch;
             // Whoever has the partition now keeps it.
             if progress.iter().any(|progress| progress.partition == letter.partition) {
@@ -179,26 +167,27 @@ impl Writer {
                 dead_letters.push(letter);
             }
         }
-        Ok(true)
+        Ok(Some(refused))
     }
 
     /// Writes a batch again and again until it is known what became of it. `None`: told to stop before that.
     async fn write_until_decided(
         &self,
-        session: &mut Option<Session>,
+        session: &mut Option<D::Session>,
         batch: &Batch,
         stop: &CancellationToken,
     ) -> Result<Option<Outcome>, StoreError> {
         let backoff = ExponentialBuilder::default().with_min_delay(BACKOFF.0).with_max_delay(BACKOFF.1);
-        let mut delays = backoff.with_jitter().without_max_times().build();
+        let mut delays = backoff.with_jitter().with_jitter_seed(self.jitter).without_max_times().build();
         loop {
             match self.try_write(session, batch).await {
                 Ok(outcome) => {
                     self.health.met(Condition::Database);
                     return Ok(Some(outcome));
                 }
-                Err(Failure::Halt(error)) => return Err(error),
-                Err(Failure::Retry(reason)) => {
+                Err(Trouble::Halt(error)) => return Err(error),
+                Err(Trouble::Refused(refusal)) => return Ok(Some(Outcome::Refused(refusal))),
+                Err(Trouble::Retry(reason)) => {
                     let delay = delays.next().unwrap_or(BACKOFF.1);
                     let wait = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                     tracing::warn!(
@@ -216,49 +205,23 @@ impl Writer {
         }
     }
 
-    async fn try_write(&self, slot: &mut Option<Session>, batch: &Batch) -> Result<Outcome, Failure> {
+    async fn try_write(&self, slot: &mut Option<D::Session>, batch: &Batch) -> Result<Outcome, Trouble> {
         // Taken out while it is used: a session that was left in the middle of something is dropped, not used again.
-        let mut session = match slot.take().filter(|session| !session.is_closed()) {
+        let mut session = match slot.take().filter(|session| !D::is_closed(session)) {
             Some(session) => session,
-            None => self.open().await?,
+            None => self.store.open().await?,
         };
         let began = clock::monotonic();
-        let written =
-            tokio::time::timeout(WRITE_LIMIT, postgres::write(&mut session, &self.group, batch)).await;
+        let written = tokio::time::timeout(WRITE_LIMIT, self.store.write(&mut session, batch)).await;
         metrics::stage("store", began.elapsed());
-        let written =
-            written.map_err(|_| Failure::retry(format!("no answer for {} s", WRITE_LIMIT.as_secs())))?;
-        if !session.is_closed() {
+        let written = written.map_err(|_| {
+            metrics::postgres_error(Fault::Retry.name());
+            Trouble::Retry(format!("no answer for {} s", WRITE_LIMIT.as_secs()))
+        })?;
+        if !D::is_closed(&session) {
             *slot = Some(session);
         }
-        let error = match written {
-            Ok(written) => return Ok(Outcome::Written(written)),
-            Err(error) => error,
-        };
-        metrics::postgres_error(error.fault().name());
-        match error.fault() {
-            Fault::Reject => Ok(Outcome::Refused(error.into_refusal())),
-            Fault::Retry => Err(Failure::Retry(postgres::sentence(&error.error))),
-            Fault::Halt => Err(Failure::Halt(StoreError::Refused(postgres::sentence(&error.error)))),
-        }
-    }
-
-    async fn open(&self) -> Result<Session, Failure> {
-        let opened = connect::connect(&self.postgres, "flowtrail-collect").await;
-        let client = opened.map_err(|error| match error {
-            PostgresError::Connect { ref error, .. } if Fault::of(error) == Fault::Retry => {
-                Failure::retry(postgres::sentence(error))
-            }
-            PostgresError::Timeout { .. } => Failure::retry(error.to_string()),
-            error => Failure::Halt(error.into()),
-        })?;
-        Session::prepare(client).await.map_err(|error| {
-            let sentence = postgres::sentence(&error);
-            match Fault::of(&error) {
-                Fault::Retry => Failure::retry(sentence),
-                Fault::Reject | Fault::Halt => Failure::Halt(StoreError::Refused(sentence)),
-            }
-        })
+        written.map(Outcome::Written)
     }
 
     fn stored(&self, ledger: &mut Ledger, job: &Job) {
@@ -291,18 +254,6 @@ impl Writer {
         }
         // Without a consumer the process is ending.
         let _ = self.commands.send(Command::Again(again));
-    }
-}
-
-enum Failure {
-    Retry(String),
-    Halt(StoreError),
-}
-
-impl Failure {
-    fn retry(reason: String) -> Self {
-        metrics::postgres_error(Fault::Retry.name());
-        Self::Retry(reason)
     }
 }
 

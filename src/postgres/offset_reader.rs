@@ -12,7 +12,7 @@ use crate::{config, model::Partition};
 
 /// Reads stored offsets of one group; connects when first asked, and again when the session is lost.
 #[derive(Debug)]
-pub struct OffsetReader {
+pub(super) struct OffsetReader {
     postgres: config::Postgres,
     group: String,
     session: Mutex<Option<Client>>,
@@ -20,19 +20,22 @@ pub struct OffsetReader {
 
 impl OffsetReader {
     /// For one group.
-    pub fn new(postgres: config::Postgres, group: String) -> Self {
+    pub(super) fn new(postgres: config::Postgres, group: String) -> Self {
         Self { postgres, group, session: Mutex::new(None) }
     }
 
     /// What is stored of partitions; those without a row are not in the answer.
     ///
     /// Dropping the future drops the session if it was being used, and the next call opens another.
-    pub async fn read(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Stored)>, PostgresError> {
+    pub(super) async fn read(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<(Partition, Stored)>, PostgresError> {
         self.with_session(async |session| offset::read(session, &self.group, partitions).await).await
     }
 
     /// Keeps a gap in `ft_gap`, once, whatever happens to the process after it.
-    pub async fn keep_gap(&self, found: &Gap) -> Result<(), PostgresError> {
+    pub(super) async fn keep_gap(&self, found: &Gap) -> Result<(), PostgresError> {
         self.with_session(async |session| gap::keep(session, &self.group, found).await).await
     }
 

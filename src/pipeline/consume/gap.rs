@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use rdkafka::{
-    consumer::Consumer as _,
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{ASK, Consume, ConsumeError};
 use crate::{
     config::OnGap,
-    kafka::{Lease, Start},
+    kafka::{Lease, Start, broker::Broker},
     metrics,
     model::Offset,
-    postgres::Gap,
+    postgres::{Database, Gap},
 };
 
 /// How a gap came about.
@@ -59,7 +56,7 @@ fn standing(position: i64, next: i64, first: i64, end: i64) -> Standing {
     }
 }
 
-impl Consume {
+impl<B: Broker, D: Database> Consume<B, D> {
     /// What an error of a poll means.
     pub(super) fn judge(&mut self, error: &KafkaError) -> Result<(), ConsumeError> {
         match error.rdkafka_error_code() {
@@ -100,8 +97,7 @@ impl Consume {
 
     /// First and end offset that Kafka has of a partition.
     fn has(&self, lease: &Lease) -> Option<(i64, i64)> {
-        let partition = &lease.partition;
-        self.with.consumer.fetch_watermarks(&partition.topic, partition.number, ASK).ok()
+        self.with.consumer.watermarks(&lease.partition).ok()
     }
 
     /// Counts and keeps a gap; then ends, or goes on with what Kafka has, as configured.
@@ -117,9 +113,9 @@ impl Consume {
         let partition = lease.partition.clone();
         let found = ConsumeError::Gap { partition: partition.clone(), cause, next, first, end };
         let gap = Gap { partition, cause: cause.name(), from: next, to: first, detail: found.to_string() };
-        let kept = async { tokio::time::timeout(ASK, self.with.offsets.keep_gap(&gap)).await };
+        let kept = async { tokio::time::timeout(ASK, self.with.store.keep_gap(&gap)).await };
         let kept = match self.with.runtime.block_on(kept) {
-            Ok(kept) => kept.map_err(|error| error.to_string()),
+            Ok(kept) => kept,
             Err(_) => Err("Postgres does not answer".to_owned()),
         };
         if let Err(reason) = &kept {

@@ -1,13 +1,11 @@
-//! Partitions that are being read: from a message in librdkafka's memory to an envelope of ours.
+//! Partitions that are being read: from a record in librdkafka's memory to an envelope of ours.
 
 use std::{cmp::max, sync::Arc};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Header, Headers as _, Message as _};
+use bytes::{BufMut, BytesMut};
 
 use crate::{
-    kafka::{Lease, rebalance::Assignment},
-    model::Offset,
+    kafka::{Lease, broker::Record, rebalance::Assignment},
     pipeline::{Envelope, group::last_record},
     postgres::LastRecord,
 };
@@ -34,7 +32,7 @@ struct Reading {
     block: BytesMut,
 }
 
-/// What a message is to us.
+/// What a record is to us.
 #[derive(Debug)]
 pub(super) enum Taken {
     /// A record for its lane.
@@ -50,30 +48,30 @@ impl Readings {
         Self { readings: Vec::new(), generation: u64::MAX }
     }
 
-    /// Takes a message. One of a partition without a live lease is nothing to us: the partition was taken back, or
+    /// Takes a record. One of a partition without a live lease is nothing to us: the partition was taken back, or
     /// waits for it to be known where it begins.
-    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>, assignment: &Assignment) -> Taken {
+    pub(super) fn take(&mut self, record: &impl Record, assignment: &Assignment) -> Taken {
         self.refresh(assignment);
         let same = |reading: &&mut Reading| {
             let partition = &reading.lease.partition;
-            partition.number == message.partition() && &*partition.topic == message.topic()
+            partition.number == record.partition() && &*partition.topic == record.topic()
         };
         let Some(reading) = self.readings.iter_mut().find(same) else { return Taken::Nothing };
         if !reading.lease.is_live() {
             return Taken::Nothing;
         }
-        if let Some(check) = reading.check.take_if(|check| message.offset() >= check.offset.0) {
+        if let Some(check) = reading.check.take_if(|check| record.offset() >= check.offset) {
             // If the record itself is gone, to compaction say, there is nothing to compare.
-            let is_there = message.offset() == check.offset.0;
-            if is_there && last_record(&reading.envelope(message)) != check {
+            let is_there = record.offset() == check.offset;
+            if is_there && last_record(&reading.envelope(record)) != check {
                 return Taken::AnotherRecord(reading.lease.clone());
             }
         }
-        if message.offset() < reading.next {
+        if record.offset().0 < reading.next {
             return Taken::Nothing;
         }
-        reading.next = message.offset() + 1;
-        let envelope = reading.envelope(message);
+        reading.next = record.offset().next().0;
+        let envelope = reading.envelope(record);
         reading.lease.note_received(envelope.offset, envelope.time);
         Taken::Record(envelope)
     }
@@ -114,11 +112,11 @@ fn first(lease: &Lease) -> i64 {
 }
 
 impl Reading {
-    /// Copies a message out of librdkafka's memory: into a block that many records share, so that a record needs no
+    /// Copies a record out of librdkafka's memory: into a block that many records share, so that a record needs no
     /// memory of its own.
-    fn envelope(&mut self, message: &BorrowedMessage<'_>) -> Envelope {
+    fn envelope(&mut self, record: &impl Record) -> Envelope {
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let needed = len(message.key()) + len(message.payload());
+        let needed = len(record.key()) + len(record.payload());
         if self.block.capacity() < needed {
             self.block = BytesMut::with_capacity(max(BLOCK, needed));
         }
@@ -127,18 +125,12 @@ impl Reading {
             self.block.split().freeze()
         };
         Envelope {
-            offset: Offset(message.offset()),
-            time: message.timestamp().to_millis(),
-            key: message.key().map(&mut copy),
-            payload: message.payload().map(&mut copy),
-            headers: message.headers().map_or_else(Vec::new, headers),
+            offset: record.offset(),
+            time: record.time(),
+            key: record.key().map(&mut copy),
+            payload: record.payload().map(&mut copy),
+            headers: record.headers(),
             lease: self.lease.clone(),
         }
     }
-}
-
-fn headers(headers: &BorrowedHeaders) -> Vec<(String, Option<Bytes>)> {
-    let header =
-        |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice));
-    headers.iter().map(header).collect()
 }

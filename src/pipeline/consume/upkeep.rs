@@ -2,16 +2,18 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    Offset as Position, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _},
-};
-
 use super::{ASK, Command, Consume};
-use crate::{clock, http::Condition};
+use crate::{
+    clock,
+    http::Condition,
+    kafka::{Lease, broker::Broker},
+    model::{Offset, Partition},
+    postgres::Database,
+};
 
 /// How often all group offsets are written again, whether they moved or not.
 const REWRITE_EVERY: Duration = Duration::from_secs(5);
@@ -20,6 +22,10 @@ const LAG_EVERY: Duration = Duration::from_secs(1);
 /// How often it is tried to learn where waiting partitions begin.
 const ASK_WAITING_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether the database still has what it had stored. Who has something to write notices at once;
+/// this is for partitions where nothing comes in.
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
+
 /// When what is due.
 #[derive(Debug)]
 pub(super) struct Due {
@@ -27,15 +33,16 @@ pub(super) struct Due {
     rewrite: Instant,
     lag: Instant,
     waiting: Instant,
+    compare: Instant,
 }
 
 impl Due {
     pub(super) fn at(now: Instant) -> Self {
-        Self { commit: now, rewrite: now, lag: now, waiting: now }
+        Self { commit: now, rewrite: now, lag: now, waiting: now, compare: now + COMPARE_EVERY }
     }
 }
 
-impl Consume {
+impl<B: Broker, D: Database> Consume<B, D> {
     /// What is done every now and then.
     pub(super) fn keep_up(&mut self, now: Instant) {
         if now >= self.due.commit {
@@ -44,7 +51,7 @@ impl Consume {
                 self.due.rewrite = now + REWRITE_EVERY;
             }
             self.due.commit = now + self.with.group_offset_interval;
-            self.commit(rewrite, CommitMode::Async);
+            self.commit(rewrite, false);
         }
         if now >= self.due.lag {
             self.due.lag = now + LAG_EVERY;
@@ -54,27 +61,26 @@ impl Consume {
             self.due.waiting = now + ASK_WAITING_EVERY;
             self.ask_for_waiting();
         }
+        if now >= self.due.compare {
+            self.due.compare = now + COMPARE_EVERY;
+            self.compare();
+        }
     }
 
     /// Lets Kafka's group offset follow what is stored, downwards too: outside tools look at it, we never do.
-    pub(super) fn commit(&mut self, all: bool, mode: CommitMode) {
-        let mut list = TopicPartitionList::new();
+    pub(super) fn commit(&mut self, all: bool, wait: bool) {
         let leases = self.with.assignment.leases();
         self.committed.retain(|partition, _| leases.iter().any(|lease| lease.partition == *partition));
+        let mut list = Vec::new();
         for lease in &leases {
             let Some(stored) = lease.stored() else { continue };
             let now = (lease.generation, stored);
-            if self.committed.insert(lease.partition.clone(), now) == Some(now) && !all {
-                continue;
-            }
-            let at = Position::Offset(stored.0);
-            if let Err(error) = list.add_partition_offset(&lease.partition.topic, lease.partition.number, at)
-            {
-                tracing::debug!(%error, "an offset does not fit Kafka");
+            if self.committed.insert(lease.partition.clone(), now) != Some(now) || all {
+                list.push((lease.partition.clone(), stored));
             }
         }
-        if list.count() > 0
-            && let Err(error) = self.with.consumer.commit(&list, mode)
+        if !list.is_empty()
+            && let Err(error) = self.with.consumer.commit(&list, wait)
         {
             tracing::debug!(%error, "the group offset could not be written");
         }
@@ -109,14 +115,44 @@ impl Consume {
         }
     }
 
+    /// Begins again where less is stored than was: the database was restored from a backup, or lost transactions.
+    fn compare(&self) {
+        let known = |lease: Arc<Lease>| Some((lease.stored()?, lease));
+        let known: Vec<_> = self.with.assignment.leases().into_iter().filter_map(known).collect();
+        if known.is_empty() {
+            return;
+        }
+        let (store, commands) = (self.with.store.clone(), self.with.commands.0.clone());
+        self.with.runtime.spawn(async move {
+            let partitions: Vec<Partition> = known.iter().map(|(_, lease)| lease.partition.clone()).collect();
+            // Whoever is away now is asked again.
+            let Ok(Ok(found)) = tokio::time::timeout(ASK, store.read(&partitions)).await else { return };
+            let found: HashMap<_, _> =
+                found.into_iter().map(|(partition, at)| (partition, at.next)).collect();
+            let went_back = |(was, lease): (Offset, Arc<Lease>)| {
+                let stored = found.get(&lease.partition).copied();
+                (stored < Some(was)).then_some((lease, stored))
+            };
+            let again: Vec<_> = known.into_iter().filter_map(went_back).collect();
+            for (lease, stored) in &again {
+                tracing::warn!(
+                    partition = %lease.partition,
+                    stored = ?stored.map(|offset| offset.0),
+                    "less is stored than was; reading goes on from it"
+                );
+            }
+            let _ = commands.send(Command::Again(again));
+        });
+    }
+
     fn ask_for_waiting(&self) {
         let partitions = self.with.assignment.waiting();
         if partitions.is_empty() {
             return;
         }
-        let (offsets, commands) = (self.with.offsets.clone(), self.with.commands.0.clone());
+        let (store, commands) = (self.with.store.clone(), self.with.commands.0.clone());
         self.with.runtime.spawn(async move {
-            match tokio::time::timeout(ASK, offsets.read(&partitions)).await {
+            match tokio::time::timeout(ASK, store.read(&partitions)).await {
                 Ok(Ok(found)) => {
                     let mut found: HashMap<_, _> = found.into_iter().collect();
                     let known = partitions.into_iter().map(|partition| {
@@ -125,7 +161,7 @@ impl Consume {
                     });
                     let _ = commands.send(Command::Known(known.collect()));
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "stored offsets still can't be read"),
+                Ok(Err(error)) => tracing::debug!(error, "stored offsets still can't be read"),
                 Err(_) => tracing::debug!("Postgres still does not answer"),
             }
         });

@@ -95,7 +95,10 @@ fn sift(events: &[(u8, u8, bool)], hint: Hint) -> (Vec<Fold>, Vec<i64>, usize) {
             Err(refusal) => sieve.refused(refusal),
         }
     }
-    (stored, sieve.finish().into_iter().map(|letter| letter.offset.0).collect(), pieces)
+    let (rest, records, letters) = sieve.finish();
+    assert_eq!(judge(&rest, hint), Ok(()), "what remains is taken");
+    assert_eq!(records.len() + letters.len(), events.len());
+    (stored, letters.into_iter().map(|letter| letter.offset.0).collect(), pieces)
 }
 
 fn hint() -> impl Strategy<Value = Hint> {
@@ -163,7 +166,7 @@ fn letters_say_what_postgres_said() {
             Err(refusal) => sieve.refused(refusal),
         }
     }
-    let letters = sieve.finish();
+    let (_, _, letters) = sieve.finish();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].reason, letters[0].detail.as_str()), ("refused", "no"));
     assert_eq!(letters[0].sqlstate.as_deref(), Some("23514"));

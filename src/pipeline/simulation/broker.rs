@@ -341,6 +341,9 @@ impl Broker for FakeConsumer {
         if self.cluster.chance.percent(2) {
             return Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)));
         }
+        if self.cluster.chance.percent(10) {
+            return None;
+        }
         if self.reading().fetched.is_empty() {
             self.fetch();
         }
@@ -377,9 +380,10 @@ impl Broker for FakeConsumer {
         if !reading.next.contains_key(&partition.number) {
             return Err(KafkaError::Seek("not assigned".to_owned()));
         }
-        if !self.cluster.chance.strikes("old records after a seek", 200) {
-            reading.fetched.retain(|record| record.partition != partition.number);
-        }
+        // Of what was fetched before, librdkafka may still hand out what lies before, and nothing behind.
+        let old = self.cluster.chance.strikes("old records after a seek", 200);
+        let stays = |record: &Arc<FakeRecord>| old && to.is_some_and(|to| record.offset < to.0);
+        reading.fetched.retain(|record| record.partition != partition.number || stays(record));
         reading.next.insert(partition.number, to.map_or(0, |to| to.0));
         Ok(())
     }

@@ -142,6 +142,7 @@ impl State {
             assert!(before.is_none_or(|before| before == letter.reason), "another reason at {place:?}");
         }
         for progress in &batch.progress {
+            assert!(progress.from < Some(progress.next), "an offset moves back: {progress:?}");
             let stored = Stored { next: progress.next, last: Some(progress.last.clone()) };
             self.contents.offsets.insert(progress.partition.clone(), stored);
         }

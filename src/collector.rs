@@ -15,6 +15,7 @@ use crate::{
     http::{Condition, Health},
     kafka::{
         client,
+        hollow::Looker,
         rebalance::{Assignment, GroupContext},
         source,
     },
@@ -182,6 +183,7 @@ fn start(
         client::Context::new(&config.kafka),
         assignment.clone(),
         store.clone(),
+        Looker::new(&config.kafka),
         runtime.clone(),
     );
     let consumer = source::consumer(&config.kafka, context)?;

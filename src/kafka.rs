@@ -3,6 +3,7 @@
 pub mod admin;
 pub(crate) mod broker;
 pub mod client;
+pub(crate) mod hollow;
 pub mod lag;
 mod lease;
 pub mod producer;

@@ -80,4 +80,6 @@ pub struct Chunk {
     pub envelopes: Vec<Envelope>,
     /// Their weight.
     pub bytes: usize,
+    /// Partitions of which no record is left before an offset, behind these records.
+    pub hollow: Vec<(Arc<Lease>, Offset)>,
 }

@@ -63,6 +63,16 @@ pub(crate) trait Broker {
     /// Writes group offsets; waits for it, or doesn't.
     fn commit(&self, offsets: &[(Partition, Offset)], wait: bool) -> KafkaResult<()>;
 
+    /// Finds out whether a partition that ended at `end` has no record from `from` on; tells later, from anywhere. Where
+    /// that can't be found out, it is no.
+    fn is_hollow(
+        &self,
+        partition: &Partition,
+        from: Offset,
+        end: Offset,
+        tell: impl FnOnce(bool) + Send + 'static,
+    );
+
     /// First offset of a partition, and the one after its last.
     fn watermarks(&self, partition: &Partition) -> KafkaResult<(i64, i64)>;
 }
@@ -132,6 +142,18 @@ impl Broker for BaseConsumer<GroupContext> {
         }
         let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
         rdkafka::consumer::Consumer::commit(self, &list, mode)
+    }
+
+    fn is_hollow(
+        &self,
+        partition: &Partition,
+        from: Offset,
+        end: Offset,
+        tell: impl FnOnce(bool) + Send + 'static,
+    ) {
+        let (looker, partition) = (self.context().looker.clone(), partition.clone());
+        // librdkafka blocks.
+        self.context().runtime.spawn_blocking(move || tell(looker.is_hollow(&partition, from, end)));
     }
 
     fn watermarks(&self, partition: &Partition) -> KafkaResult<(i64, i64)> {

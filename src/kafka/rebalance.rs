@@ -22,7 +22,7 @@ use rdkafka::{
 };
 use tokio::runtime::Handle;
 
-use super::{Lease, Start, client};
+use super::{Lease, Start, client, hollow::Looker};
 use crate::{
     metrics,
     model::{Offset, Partition},
@@ -80,6 +80,14 @@ impl Assignment {
     /// First and end offset of a partition, if known.
     pub(crate) fn ends(&self, partition: &Partition) -> Option<(i64, i64)> {
         self.lock().ends.get(partition).copied()
+    }
+
+    /// First and end offset of a partition are these now.
+    pub(crate) fn note_ends(&self, partition: Partition, ends: (i64, i64)) {
+        let mut state = self.lock();
+        if state.leases.contains_key(&partition) {
+            state.ends.insert(partition, ends);
+        }
     }
 
     /// Begins a lease of an assigned partition; one it had ends. On the lane that has the fewest, or that it had.
@@ -173,7 +181,8 @@ pub(crate) struct GroupContext {
     client: client::Context,
     assignment: Arc<Assignment>,
     store: Arc<Store>,
-    runtime: Handle,
+    pub(super) looker: Looker,
+    pub(super) runtime: Handle,
 }
 
 impl GroupContext {
@@ -182,9 +191,10 @@ impl GroupContext {
         client: client::Context,
         assignment: Arc<Assignment>,
         store: Arc<Store>,
+        looker: Looker,
         runtime: Handle,
     ) -> Self {
-        Self { client, assignment, store, runtime }
+        Self { client, assignment, store, looker, runtime }
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
@@ -296,14 +306,13 @@ impl ClientContext for GroupContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let mut state = self.assignment.lock();
         for (topic, of_topic) in &statistics.topics {
             for of_partition in of_topic.partitions.values() {
                 let partition = Partition { topic: topic.as_str().into(), number: of_partition.partition };
                 // Readers of committed records get no further than the last stable offset.
                 let end = of_partition.ls_offset;
-                if end >= 0 && state.leases.contains_key(&partition) {
-                    state.ends.insert(partition, (of_partition.lo_offset.max(0), end));
+                if end >= 0 {
+                    self.assignment.note_ends(partition, (of_partition.lo_offset.max(0), end));
                 }
             }
         }

@@ -44,6 +44,8 @@ pub enum Command {
     Again(Vec<(Arc<Lease>, Option<Offset>)>),
     /// What is stored of partitions that waited for it.
     Known(Vec<(Partition, Option<Stored>)>),
+    /// The lease's partition has no record from the first offset to the second.
+    Hollow(Arc<Lease>, [Offset; 2]),
 }
 
 /// Why the consumer can't go on.
@@ -125,6 +127,8 @@ pub(crate) struct Consume<B, D> {
     /// Group offsets as they were last written.
     committed: HashMap<Partition, (u64, Offset)>,
     due: Due,
+    /// By generation of a lease: where it stands before what may be no record, and how often it was seen there.
+    stuck: HashMap<u64, (i64, u32)>,
 }
 
 impl<B: Broker, D: Database> Consume<B, D> {
@@ -132,7 +136,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
         let lane = |_: &LaneInput| LaneState { chunk: Chunk::default(), full_since: None, paused: None };
         let lanes = with.lanes.iter().map(lane).collect();
         let due = Due::at(now);
-        Self { with, lanes, readings: Readings::new(), committed: HashMap::new(), due }
+        Self { with, lanes, readings: Readings::new(), committed: HashMap::new(), due, stuck: HashMap::new() }
     }
 
     /// Reads until `stop`, then waits until the lanes are gone, writes the last group offsets and leaves the group.
@@ -260,6 +264,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
                         }
                     }
                 }
+                Command::Hollow(lease, stretch) => self.skip(&lease, stretch),
                 Command::Known(found) => {
                     let waiting = self.with.assignment.waiting();
                     for (partition, stored) in found {
@@ -270,6 +275,18 @@ impl<B: Broker, D: Database> Consume<B, D> {
                     }
                 }
             }
+        }
+    }
+
+    /// Lets the lane move the offset past what is no record.
+    fn skip(&mut self, lease: &Arc<Lease>, [from, to]: [Offset; 2]) {
+        if !self.readings.skip(lease, [from, to], &self.with.assignment) {
+            return;
+        }
+        if let Some(input) = self.with.lanes.get(lease.lane) {
+            let chunk = Chunk { hollow: vec![(lease.clone(), to)], ..Chunk::default() };
+            // A lane that is gone ends the process, which is noticed elsewhere.
+            let _ = input.sender.send(chunk);
         }
     }
 

@@ -64,6 +64,9 @@ impl Gatherer {
         for envelope in chunk.envelopes {
             batch.add(envelope);
         }
+        for (lease, next) in &chunk.hollow {
+            batch.add_hollow(lease, *next);
+        }
         self.load.remove(chunk.bytes);
     }
 }

@@ -1,6 +1,6 @@
 //! Events → a batch, grouped by flow instance and merged; bounded. Pure.
 
-use std::{cmp::min, collections::BTreeMap};
+use std::{cmp::min, collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,11 @@ use super::{
     decode::{Decoded, Oddity, decode},
     merge::Fold,
 };
-use crate::postgres::{DeadLetter, LastRecord};
+use crate::{
+    kafka::Lease,
+    model::Offset,
+    postgres::{DeadLetter, LastRecord},
+};
 
 /// Bounds of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +35,8 @@ pub struct Gathered {
     pub fold: Fold,
     /// Messages that could not become rows.
     pub dead_letters: Vec<DeadLetter>,
-    /// Where in `records` the last one of each partition is.
-    pub reached: Vec<usize>,
+    /// How far it gets in each partition.
+    pub reached: Vec<Reached>,
     /// Odd things that were put right, and how often.
     pub sanitized: BTreeMap<Oddity, u64>,
     /// Events that were merged into a row that was there.
@@ -45,6 +49,17 @@ pub struct Gathered {
     pub bytes: usize,
     /// Time of the oldest record, ms since 1970.
     pub oldest: Option<i64>,
+}
+
+/// How far a batch gets in a partition.
+#[derive(Debug)]
+pub struct Reached {
+    /// The lease under which it was read.
+    pub lease: Arc<Lease>,
+    /// Everything before this is in the batch, or is no record.
+    pub next: Offset,
+    /// Where in the batch's records the last one of the partition is, if there is one.
+    pub last: Option<usize>,
 }
 
 impl Gathered {
@@ -72,7 +87,7 @@ impl Gathered {
 
     /// Whether it holds no record.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records.is_empty() && self.reached.is_empty()
     }
 
     /// Whether it is to be written before more is added.
@@ -94,22 +109,30 @@ impl Gathered {
             Ok(decoded) => self.add_event(decoded, &envelope),
             Err(reject) => self.reject(&envelope, reject.reason(), &reject.to_string()),
         }
-        self.reach(envelope);
+        self.reach(&envelope.lease, envelope.offset.next(), Some(self.records.len()));
+        self.records.push(envelope);
     }
 
-    fn reach(&mut self, envelope: Envelope) {
-        // Mostly the lease is the same, which is told without looking at names.
-        let (generation, partition) = (envelope.lease.generation, &envelope.lease.partition);
-        let same = |last: &&mut usize| {
-            let last = self.records.get(**last).map(|last| &last.lease);
-            last.is_some_and(|last| last.generation == generation || last.partition == *partition)
-        };
-        let number = self.records.len();
-        match self.reached.iter_mut().find(same) {
-            Some(last) => *last = number,
-            None => self.reached.push(number),
+    /// No record of the lease's partition is left before that offset.
+    pub fn add_hollow(&mut self, lease: &Arc<Lease>, next: Offset) {
+        if lease.is_live() {
+            self.reach(lease, next, None);
         }
-        self.records.push(envelope);
+    }
+
+    fn reach(&mut self, lease: &Arc<Lease>, next: Offset, last: Option<usize>) {
+        // Mostly the lease is the same, which is told without looking at names.
+        let same = |reached: &&mut Reached| {
+            reached.lease.generation == lease.generation || reached.lease.partition == lease.partition
+        };
+        match self.reached.iter_mut().find(same) {
+            Some(reached) if reached.lease.generation == lease.generation => {
+                reached.next = next;
+                reached.last = last.or(reached.last);
+            }
+            Some(reached) => *reached = Reached { lease: lease.clone(), next, last },
+            None => self.reached.push(Reached { lease: lease.clone(), next, last }),
+        }
     }
 
     fn add_event(&mut self, decoded: Decoded, envelope: &Envelope) {

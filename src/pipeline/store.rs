@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Envelope,
     consume::Command,
-    group::{Gathered, Limits, last_record},
+    group::{Gathered, Limits, Reached, last_record},
     sieve::Sieve,
     watermark::{Found, Ledger, Verdict, judge},
 };
@@ -228,7 +228,7 @@ impl<D: Database> Writer<D> {
         count_letters(self.lane, &job.batch.dead_letters);
         for (lease, progress) in job.leases.iter().zip(&job.batch.progress) {
             ledger.advance(lease, progress.next);
-            lease.note_stored(progress.next, progress.last.time);
+            lease.note_stored(progress.next, progress.last.as_ref().and_then(|last| last.time));
         }
         self.health.note_progress(clock::monotonic());
         if let Some(oldest) = job.oldest {
@@ -265,23 +265,18 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
     for (oddity, times) in &gathered.sanitized {
         metrics::events_sanitized(oddity.name(), *times);
     }
-    let Gathered { limits, fold, mut dead_letters, records, reached, oldest, .. } = gathered;
-    let mut last: Vec<&Envelope> = reached.into_iter().filter_map(|number| records.get(number)).collect();
-    last.sort_unstable_by(|a, b| a.lease.partition.cmp(&b.lease.partition));
+    let Gathered { limits, fold, mut dead_letters, records, mut reached, oldest, .. } = gathered;
+    reached.sort_unstable_by(|a, b| a.lease.partition.cmp(&b.lease.partition));
     let (mut leases, mut progress) = (Vec::new(), Vec::new());
-    for last in last {
-        let (lease, partition) = (&last.lease, last.lease.partition.clone());
+    for Reached { lease, next, last } in reached {
+        let partition = lease.partition.clone();
         if !lease.is_live() {
             dead_letters.retain(|letter| letter.partition != partition);
             continue;
         }
-        progress.push(Progress {
-            from: ledger.expected(lease),
-            next: last.offset.next(),
-            last: last_record(last),
-            partition,
-        });
-        leases.push(lease.clone());
+        let last = last.and_then(|number| records.get(number)).map(last_record);
+        progress.push(Progress { from: ledger.expected(&lease), next, last, partition });
+        leases.push(lease);
     }
     if leases.is_empty() {
         return None;

@@ -76,7 +76,12 @@ mod tests {
 
     fn progress(number: i32, from: Option<i64>, next: i64) -> Progress {
         let last = LastRecord { offset: Offset(next - 1), time: None, hash: [0; 16] };
-        Progress { partition: partition(number), from: from.map(Offset), next: Offset(next), last }
+        Progress {
+            partition: partition(number),
+            from: from.map(Offset),
+            next: Offset(next),
+            last: Some(last),
+        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ pub struct Progress {
     pub from: Option<Offset>,
     /// Everything before this is stored once the batch is.
     pub next: Offset,
-    /// The last record of the batch.
-    pub last: LastRecord,
+    /// The last record of the batch, if it has one of the partition.
+    pub last: Option<LastRecord>,
 }
 
 /// What is kept of the last stored record, to recognise it by.
@@ -32,7 +32,8 @@ pub struct LastRecord {
 }
 
 const UPDATE: &str = r"
-UPDATE ft_offset o SET nextoffset = u.next, lastoffset = u.last, lasttime = u.time, lasthash = u.hash, updatedat = now()
+UPDATE ft_offset o SET nextoffset = u.next, lastoffset = COALESCE(u.last, o.lastoffset), updatedat = now(),
+    lasttime = CASE WHEN u.last IS NULL THEN o.lasttime ELSE u.time END, lasthash = COALESCE(u.hash, o.lasthash)
 FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[])
     AS u(topic, partition, expected, next, last, time, hash)
 WHERE o.consumergroup = $1 AND o.topic = u.topic AND o.partition = u.partition AND o.nextoffset = u.expected";
@@ -68,9 +69,11 @@ pub(super) async fn compare_and_set(
     let partitions: Vec<i32> = progress.iter().map(|p| p.partition.number).collect();
     let expected: Vec<Option<i64>> = progress.iter().map(|p| p.from.map(|offset| offset.0)).collect();
     let next: Vec<i64> = progress.iter().map(|p| p.next.0).collect();
-    let last: Vec<i64> = progress.iter().map(|p| p.last.offset.0).collect();
-    let times: Vec<Option<i64>> = progress.iter().map(|p| p.last.time).collect();
-    let hashes: Vec<&[u8]> = progress.iter().map(|p| p.last.hash.as_slice()).collect();
+    let records: Vec<Option<&LastRecord>> = progress.iter().map(|p| p.last.as_ref()).collect();
+    let last: Vec<Option<i64>> = records.iter().map(|last| last.map(|last| last.offset.0)).collect();
+    let times: Vec<Option<i64>> = records.iter().map(|last| last.and_then(|last| last.time)).collect();
+    let hashes: Vec<Option<&[u8]>> =
+        records.iter().map(|last| last.map(|last| last.hash.as_slice())).collect();
     let params: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
         [&group, &topics, &partitions, &expected, &next, &last, &times, &hashes];
     let mut moved = 0;

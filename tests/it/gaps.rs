@@ -191,8 +191,20 @@ async fn holes_that_transactions_leave_are_no_gap_and_what_was_aborted_is_not_st
     collecting.stop().await;
     // The last stored record lies before a marker; another member goes on behind it.
     in_transaction("d", true).await;
+    in_transaction("e", false).await;
     let collecting = Collecting::start(&config);
     stored_ids([names("a", 0..4), names("c", 0..4), names("d", 0..4)].concat()).await;
+    // Nothing is left but markers and what was aborted, so nothing is left: the offset gets to the end, and the lag to 0.
+    until_stored(&config).await;
+    until("there is no lag", async || match collecting.shown.lag.total_records() {
+        Some(0) => Ok(()),
+        lag => Err(format!("{lag:?}")),
+    })
+    .await;
     collecting.stop().await;
     assert_eq!(gaps(&config).await, []);
+
+    // What was stored last is still known behind a marker: in its place there is another record now.
+    recreate(&config, "z", 100).await;
+    assert_eq!(cause(&Collecting::start(&config).ended().await), Cause::Recreated);
 }

@@ -124,7 +124,7 @@ async fn write_all(mut session: Session, partition: Partition, folds: Vec<Fold>)
             partition: partition.clone(),
             from: (number > 0).then_some(Offset(number)),
             next: Offset(number + 1),
-            last: LastRecord { offset: Offset(number), time: None, hash: [0; 16] },
+            last: Some(LastRecord { offset: Offset(number), time: None, hash: [0; 16] }),
         };
         let batch = Batch { fold, progress: vec![progress], ..Batch::default() };
         loop {

@@ -76,7 +76,7 @@ async fn write(session: &mut Session, number: u32) {
         partition: Partition { topic: Arc::from("plans"), number: 0 },
         from: (number > 0).then_some(Offset(number.into())),
         next: Offset(i64::from(number) + 1),
-        last: LastRecord { offset: Offset(number.into()), time: None, hash: [0; 16] },
+        last: Some(LastRecord { offset: Offset(number.into()), time: None, hash: [0; 16] }),
     };
     let batch = Batch { fold, progress: vec![progress], ..Batch::default() };
     let written = postgres::write(session, "plans", &batch).await.unwrap();

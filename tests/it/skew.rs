@@ -48,7 +48,7 @@ async fn write(session: &mut Session, events: impl IntoIterator<Item = Event>) {
         partition: Partition { topic: format!("skew-{number}").into(), number: 0 },
         from: None,
         next: Offset(1),
-        last: LastRecord { offset: Offset(0), time: None, hash: [0; 16] },
+        last: Some(LastRecord { offset: Offset(0), time: None, hash: [0; 16] }),
     };
     let batch = Batch { fold, progress: vec![progress], ..Batch::default() };
     let written = postgres::write(session, "skew", &batch)

@@ -6,6 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::{
     kafka::{Lease, broker::Record, rebalance::Assignment},
+    model::Offset,
     pipeline::{Envelope, group::last_record},
     postgres::LastRecord,
 };
@@ -81,6 +82,17 @@ impl Readings {
         self.refresh(assignment);
         let reading = self.readings.iter().find(|reading| reading.lease.generation == lease.generation);
         reading.map_or((first(lease), false), |reading| (reading.next, reading.check.is_none()))
+    }
+
+    /// Goes on behind what is no record; says whether the lease is still read and stands before it.
+    pub(super) fn skip(&mut self, lease: &Lease, [from, to]: [Offset; 2], assignment: &Assignment) -> bool {
+        self.refresh(assignment);
+        let mut all = self.readings.iter_mut();
+        let reading =
+            all.find(|reading| reading.lease.generation == lease.generation && reading.next == from.0);
+        let Some(reading) = reading.filter(|reading| reading.lease.is_live()) else { return false };
+        reading.next = to.0;
+        true
     }
 
     /// Brings the readings up to date with the leases.

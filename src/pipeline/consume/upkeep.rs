@@ -26,6 +26,9 @@ const ASK_WAITING_EVERY: Duration = Duration::from_secs(1);
 /// this is for partitions where nothing comes in.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
+/// So many measurements of the lag have to find a partition at the same place before its end is looked at.
+const STUCK: u32 = 3;
+
 /// When what is due.
 #[derive(Debug)]
 pub(super) struct Due {
@@ -56,6 +59,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
         if now >= self.due.lag {
             self.due.lag = now + LAG_EVERY;
             self.measure_lag(now);
+            self.look_for_hollow_ends();
         }
         if now >= self.due.waiting {
             self.due.waiting = now + ASK_WAITING_EVERY;
@@ -112,6 +116,32 @@ impl<B: Broker, D: Database> Consume<B, D> {
             self.with.health.met(Condition::Group);
         } else {
             self.with.health.unmet(Condition::Group, "the group has not taken this member yet");
+        }
+    }
+
+    /// Everything that came is stored, and yet the partition goes on: what is left may be no record.
+    fn look_for_hollow_ends(&mut self) {
+        let leases = self.with.assignment.leases();
+        self.stuck.retain(|generation, _| leases.iter().any(|lease| lease.generation == *generation));
+        for lease in leases {
+            let (next, _) = self.readings.next(&lease, &self.with.assignment);
+            let end = self.with.assignment.ends(&lease.partition).map_or(0, |(_, end)| end);
+            if end <= next || lease.stored().map_or(0, |stored| stored.0) != next {
+                self.stuck.remove(&lease.generation);
+                continue;
+            }
+            let seen = self.stuck.entry(lease.generation).or_insert((next, 0));
+            *seen = if seen.0 == next { (next, seen.1.saturating_add(1)) } else { (next, 1) };
+            // What is on its way comes within a second or two; after that a look is worth a connection.
+            if seen.1.is_multiple_of(STUCK) {
+                let (from, to, commands) = (Offset(next), Offset(end), self.with.commands.0.clone());
+                let partition = lease.partition.clone();
+                self.with.consumer.is_hollow(&partition, from, to, move |is_hollow| {
+                    if is_hollow {
+                        let _ = commands.send(Command::Hollow(lease, [from, to]));
+                    }
+                });
+            }
         }
     }
 

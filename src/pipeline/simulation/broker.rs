@@ -40,6 +40,8 @@ pub(super) struct FakeRecord {
     offset: i64,
     pub(super) key: Bytes,
     pub(super) payload: Bytes,
+    /// No record: the marker of a transaction.
+    pub(super) marker: bool,
 }
 
 impl Record for Arc<FakeRecord> {
@@ -114,11 +116,11 @@ impl Cluster {
         self.state.lock().unwrap()
     }
 
-    pub(super) fn put(&self, partition: i32, key: Bytes, payload: Bytes) {
+    pub(super) fn put(&self, partition: i32, key: Bytes, payload: Bytes, marker: bool) {
         let mut state = self.lock();
         let log = state.log.get_mut(&partition).unwrap();
         let offset = i64::try_from(log.len()).unwrap();
-        log.push(Arc::new(FakeRecord { partition, offset, key, payload }));
+        log.push(Arc::new(FakeRecord { partition, offset, key, payload, marker }));
     }
 
     /// Everything there is.
@@ -326,7 +328,7 @@ impl FakeConsumer {
         let records = log.iter().skip(usize::try_from(from).unwrap()).take(most).cloned();
         let fetched: Vec<_> = records.collect();
         reading.next.insert(number, from + i64::try_from(fetched.len()).unwrap());
-        reading.fetched.extend(fetched);
+        reading.fetched.extend(fetched.into_iter().filter(|record| !record.marker));
     }
 }
 
@@ -337,6 +339,9 @@ impl Broker for FakeConsumer {
         if let Some(word) = self.word() {
             self.obey(word);
             return None;
+        }
+        for (number, end) in self.cluster.ends() {
+            self.assignment.note_ends(partition(number), (0, end));
         }
         if self.cluster.chance.percent(2) {
             return Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)));
@@ -400,6 +405,18 @@ impl Broker for FakeConsumer {
             }
         }
         Ok(())
+    }
+
+    fn is_hollow(
+        &self,
+        partition: &Partition,
+        from: Offset,
+        end: Offset,
+        tell: impl FnOnce(bool) + Send + 'static,
+    ) {
+        let cluster = self.cluster.lock();
+        let stretch = usize::try_from(from.0).unwrap()..usize::try_from(end.0).unwrap();
+        tell(cluster.log[&partition.number][stretch].iter().all(|record| record.marker));
     }
 
     fn watermarks(&self, partition: &Partition) -> KafkaResult<(i64, i64)> {

@@ -21,7 +21,7 @@ use crate::{
 pub(super) const MARK: &str = "~";
 
 /// Longer than anybody waits.
-const FOR_EVER: Duration = Duration::from_mins(60);
+const FOR_EVER: Duration = Duration::from_hours(1);
 
 /// What is committed.
 #[derive(Debug, Clone, Default)]
@@ -143,7 +143,10 @@ impl State {
         }
         for progress in &batch.progress {
             assert!(progress.from < Some(progress.next), "an offset moves back: {progress:?}");
-            let stored = Stored { next: progress.next, last: Some(progress.last.clone()) };
+            let before =
+                self.contents.offsets.get(&progress.partition).and_then(|stored| stored.last.clone());
+            let last = progress.last.clone().or(before);
+            let stored = Stored { next: progress.next, last };
             self.contents.offsets.insert(progress.partition.clone(), stored);
         }
         Some(())

@@ -1,0 +1,86 @@
+//! Whether what is left of a partition is no record at all: markers and aborted records of transactions, holes that
+//! compaction left. librdkafka reads past those without a word, so the offset would stay before them.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    ClientConfig, Offset as Position, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, KafkaResult},
+};
+
+use super::client;
+use crate::{
+    clock, config,
+    model::{Offset, Partition},
+};
+
+/// How long a look may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A consumer beside the group's, of no group's members, that commits nothing.
+const LOOK: [(&str, &str); 7] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("allow.auto.create.topics", "false"),
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    // It says when a partition is read to its end, whatever was there.
+    ("enable.partition.eof", "true"),
+    ("statistics.interval.ms", "0"),
+];
+
+/// Looks at the ends of partitions.
+#[derive(Debug, Clone)]
+pub(crate) struct Looker {
+    settings: ClientConfig,
+}
+
+impl Looker {
+    /// Nothing is connected before the first look.
+    pub(crate) fn new(kafka: &config::Kafka) -> Self {
+        let mut settings = client::settings(kafka, &[], &[]);
+        settings.set("group.id", &kafka.group);
+        for (name, value) in LOOK {
+            settings.set(name, value);
+        }
+        // Settings of members of a group.
+        settings.remove("group.protocol");
+        settings.remove("group.instance.id");
+        Self { settings }
+    }
+
+    /// Whether a partition that ends at `end`, or behind it by now, has no record from `from` to `end`. Blocks for
+    /// at most about ten seconds; what can't be found out in that time is no.
+    pub(crate) fn is_hollow(&self, partition: &Partition, from: Offset, end: Offset) -> bool {
+        match self.look(partition, from, end) {
+            Ok(is_hollow) => is_hollow,
+            Err(error) => {
+                tracing::debug!(%partition, %error, "the end of a partition can't be looked at");
+                false
+            }
+        }
+    }
+
+    fn look(&self, partition: &Partition, from: Offset, end: Offset) -> KafkaResult<bool> {
+        let consumer: BaseConsumer = self.settings.create()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&partition.topic, partition.number, Position::Offset(from.0))?;
+        consumer.assign(&list)?;
+        let until = clock::monotonic() + LIMIT;
+        loop {
+            match consumer.poll(remaining(until)) {
+                Some(Ok(record)) => return Ok(rdkafka::Message::offset(&record) >= end.0),
+                // An end is met no earlier than where the partition ended before the look.
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(true),
+                Some(Err(error)) if remaining(until).is_zero() => return Err(error),
+                Some(Err(_)) => {}
+                None => return Ok(false),
+            }
+        }
+    }
+}
+
+fn remaining(until: Instant) -> Duration {
+    until.saturating_duration_since(clock::monotonic())
+}

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Answers each line of events (a JSON array) with what the tables hold of them, by model.py's definition.
 
-One JSON object a line: table -> key (parts joined by "/") -> columns as the database names them.
+One JSON object a line: "rules", which rule was put to use how often, and "tables": table -> key (parts joined by "/") -> columns as the database names them.
 """
 import json
 import sys
 
 from model import INF, define
+from rules import exercised
 
 STEP = dict(phase="phase", task="taskname", flowname="flowname", subflow="subflowid", parentstep="parentstepid",
             misc="misc", start="starttime", end="endtime", status="status", data="stepdata", rerun="rerun",
@@ -38,8 +39,7 @@ def own_of_shown(row):
     return own(dict(row, **{name: row["own_" + name] for name in names}))
 
 
-def tables(events):
-    t = define(events)
+def tables(t):
     several = {flow for flow, _ in t["ft_run"]}
     runs = {f"{flow}/{run}": own(row) for (flow, run), row in t["ft_run"].items()}
     runs |= {f"{flow}/{row['run']}": own_of_shown(row) for flow, row in t["flowstate"].items() if flow in several}
@@ -60,4 +60,6 @@ def tables(events):
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(json.dumps(tables(json.loads(line))), flush=True)
+        events = json.loads(line)
+        defined = define(events)
+        print(json.dumps({"tables": tables(defined), "rules": exercised(events, defined)}), flush=True)

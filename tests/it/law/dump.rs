@@ -1,6 +1,6 @@
 //! What the tables hold, in one shape: table → key → columns as the database names them.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flowtrail::{
@@ -157,30 +157,4 @@ fn difference(table: &str, key: &str, got: Option<&Value>, wanted: Option<&Value
     let columns = wanted.as_object().unwrap().iter().filter(|(column, value)| got[*column] != **value);
     let columns = columns.map(|(column, value)| format!("{column}: got {}, wanted {value}", got[column]));
     format!("  {table} {key}: {}", columns.collect::<Vec<_>>().join("; "))
-}
-
-/// How many rows of each kind the sets made, so that no rule went untried.
-#[derive(Default)]
-pub struct Rows(BTreeMap<String, usize>);
-
-impl Rows {
-    pub fn count(&mut self, tables: &Value) {
-        for (table, rows) in tables.as_object().unwrap() {
-            *self.0.entry(table.clone()).or_default() += rows.as_object().unwrap().len();
-        }
-        let flows = tables["flowstate"].as_object().unwrap().values();
-        let reruns = flows.filter(|row| row["reruncount"] != 0).count();
-        *self.0.entry("flows with re-runs".into()).or_default() += reruns;
-    }
-
-    pub fn assert_none_is_zero(&self) {
-        assert!(self.0.values().all(|count| *count > 0), "a rule was never tried: {self}");
-    }
-}
-
-impl fmt::Display for Rows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts: Vec<String> = self.0.iter().map(|(what, count)| format!("{what} {count}")).collect();
-        f.write_str(&counts.join(", "))
-    }
 }

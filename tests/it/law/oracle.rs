@@ -1,6 +1,7 @@
 //! The reference model as a process that answers set by set.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
@@ -8,6 +9,9 @@ use std::{
 use serde_json::Value;
 
 use super::generate::Case;
+
+/// How often a rule was put to use.
+pub type Rules = BTreeMap<String, usize>;
 
 pub struct Oracle {
     child: Child,
@@ -31,13 +35,15 @@ impl Oracle {
         Some(Self { child, input, output })
     }
 
-    /// What the tables hold of a set of events.
-    pub fn tables(&mut self, case: &Case) -> Value {
+    /// What the tables hold of a set of events, and how often the set puts each rule to use.
+    pub fn answer(&mut self, case: &Case) -> (Value, Rules) {
         let line = serde_json::to_string(&case.events).unwrap();
         writeln!(self.input, "{line}").unwrap();
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?} to {line}"))
+        let mut answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?} to {line}"));
+        (answer["tables"].take(), serde_json::from_value(answer["rules"].take()).unwrap())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     kafka::{
         client,
         hollow::Looker,
+        mirror::Mirror,
         rebalance::{Assignment, GroupContext},
         source,
     },
@@ -65,6 +66,9 @@ pub enum CollectError {
     /// Storing can't go on.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Dead letters would be read again as events.
+    #[error("collector.dead_letter_topic is {0}, which is also read; name a topic of its own")]
+    ReadsLetters(String),
     /// A part of it died without a word.
     #[error("{0} ended by itself; this is a defect of flowtrail")]
     Died(String),
@@ -85,8 +89,12 @@ pub struct Shown {
 /// On `stop` what is being written is finished within `collector.shutdown_timeout_ms`; what is not stored by then
 /// will be read again. Dropping the future abandons what is being written, and leaves the group too.
 pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Result<(), CollectError> {
+    let letters = &config.collector.dead_letter_topic;
+    if config.kafka.topics.contains(letters) {
+        return Err(CollectError::ReadsLetters(letters.clone()));
+    }
     ready_tables(config, &shown.health).await?;
-    source::check_topics(&config.kafka, KAFKA_LIMIT).await?;
+    source::check_topics(config, KAFKA_LIMIT).await?;
     let lanes_done = CancellationToken::new();
     // The consumer's thread is no task that a drop would end.
     let _dropped = (stop.clone().drop_guard(), lanes_done.clone().drop_guard());
@@ -189,11 +197,20 @@ fn start(
     let consumer = source::consumer(&config.kafka, context)?;
     source::subscribe(&consumer, &config.kafka)?;
 
+    let mirror = Mirror::new(config)?.map(Arc::new);
     let commands = mpsc::channel();
     let mut tasks = JoinSet::new();
     let lanes = (0..collector.lanes)
         .map(|lane| {
-            start_lane(lane, collector, &shown, &store, (&commands.0, rand::random()), &mut tasks, stop)
+            start_lane(
+                lane,
+                collector,
+                &shown,
+                (&store, &mirror),
+                (&commands.0, rand::random()),
+                &mut tasks,
+                stop,
+            )
         })
         .collect();
     let consume = Consume::new(
@@ -228,7 +245,7 @@ pub(crate) fn start_lane<D: Database>(
     lane: usize,
     collector: &config::Collector,
     shown: &Shown,
-    store: &Arc<D>,
+    (store, mirror): (&Arc<D>, &Option<Arc<Mirror>>),
     (commands, jitter): (&mpsc::Sender<Command>, u64),
     tasks: &mut Tasks,
     stop: &CancellationToken,
@@ -254,6 +271,7 @@ pub(crate) fn start_lane<D: Database>(
     let writer = Writer {
         lane,
         store: store.clone(),
+        mirror: mirror.clone(),
         jitter,
         input: batches,
         ready,

@@ -75,6 +75,8 @@ pub struct Collector {
     pub lane_buffer_bytes: usize,
     /// A payload field above this many bytes is cut, and its message kept as a dead letter.
     pub max_payload_bytes: usize,
+    /// Topic that dead letters are put on as well; empty: none.
+    pub dead_letter_topic: String,
     /// What to do where Kafka no longer has records that are not stored yet.
     pub on_gap: OnGap,
     /// How often Kafka's group offset follows the stored one, in milliseconds.
@@ -198,6 +200,7 @@ impl Default for Collector {
             linger_ms: 5,
             lane_buffer_bytes: 4 << 20,
             max_payload_bytes: 4 << 20,
+            dead_letter_topic: String::new(),
             on_gap: OnGap::Halt,
             group_offset_interval_ms: 1_000,
             shutdown_timeout_ms: 10_000,

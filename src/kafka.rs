@@ -6,6 +6,7 @@ pub mod client;
 pub(crate) mod hollow;
 pub mod lag;
 mod lease;
+pub(crate) mod mirror;
 pub mod producer;
 pub(crate) mod rebalance;
 pub(crate) mod source;

@@ -57,7 +57,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 16] = [
+pub(super) const SETTINGS: [Setting; 17] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -93,6 +93,10 @@ pub(super) const SETTINGS: [Setting; 16] = [
     Setting {
         key: "collector.shutdown_timeout_ms",
         slot: |c| Slot::Long(&mut c.collector.shutdown_timeout_ms, range(100, 600_000, "milliseconds")),
+    },
+    Setting {
+        key: "collector.dead_letter_topic",
+        slot: |c| Slot::Text(&mut c.collector.dead_letter_topic, check_optional_topic),
     },
     Setting { key: "collector.on_gap", slot: |c| Slot::Choice(&mut c.collector.on_gap) },
     Setting {
@@ -221,6 +225,13 @@ fn check_brokers(text: &str) -> Result<(), String> {
         }
         Ok(())
     })
+}
+
+fn check_optional_topic(topic: &str) -> Result<(), String> {
+    if topic.starts_with('^') {
+        return Err("want the name of a topic, not a regular expression".to_owned());
+    }
+    if topic.is_empty() { Ok(()) } else { check_topic(topic) }
 }
 
 fn check_topic(name: &str) -> Result<(), String> {

@@ -56,10 +56,12 @@ pub(crate) fn subscribe(consumer: &BaseConsumer<GroupContext>, kafka: &config::K
     consumer.subscribe(&topics).map_err(|error| Error::other("subscribe", &error))
 }
 
-/// Makes sure that Kafka is there and has every topic that is configured by name.
-pub(crate) async fn check_topics(kafka: &config::Kafka, limit: Duration) -> Result<(), Error> {
+/// Makes sure that Kafka is there and has every topic that is configured by name, the one of dead letters too.
+pub(crate) async fn check_topics(config: &config::Config, limit: Duration) -> Result<(), Error> {
+    let kafka = &config.kafka;
     let admin = Admin::new(kafka)?;
-    for name in kafka.topics.iter().filter(|topic| !topic.starts_with('^')) {
+    let letters = Some(&config.collector.dead_letter_topic).filter(|topic| !topic.is_empty());
+    for name in kafka.topics.iter().filter(|topic| !topic.starts_with('^')).chain(letters) {
         if admin.topic(name, limit).await?.is_none() {
             return Err(Error::NoTopic { topic: name.clone(), servers: kafka.bootstrap_servers.clone() });
         }

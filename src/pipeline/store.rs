@@ -5,7 +5,7 @@
 //! letters. Anything else ends the process with a sentence, and nothing is lost: what is not stored is read again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -24,8 +24,9 @@ use super::{
 use crate::{
     clock,
     http::{Condition, Health},
-    kafka::Lease,
+    kafka::{Lease, mirror::Mirror},
     metrics::{self, RowOp},
+    model::{Offset, Partition},
     postgres::{
         Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Written,
     },
@@ -47,6 +48,8 @@ pub struct Writer<D> {
     pub store: Arc<D>,
     /// Seed of the back-off's jitter: lanes and collectors that met the same outage don't come back at the same moment.
     pub jitter: u64,
+    /// Where dead letters are put as well.
+    pub(crate) mirror: Option<Arc<Mirror>>,
     /// Batches.
     pub input: Receiver<Gathered>,
     /// Says that the next batch may come.
@@ -64,6 +67,8 @@ struct Job {
     oldest: Option<i64>,
     records: Vec<Envelope>,
     limits: Limits,
+    /// Dead letters that are on their topic.
+    mirrored: HashSet<(Partition, Offset)>,
 }
 
 /// What became of a batch.
@@ -109,6 +114,9 @@ impl<D: Database> Writer<D> {
     ) -> Result<Option<Written>, StoreError> {
         let mut in_vain = false;
         loop {
+            if !self.mirror(job, stop).await {
+                return Ok(None);
+            }
             let refusal = match self.write_until_decided(session, &job.batch, stop).await? {
                 None => return Ok(None),
                 Some(Outcome::Written(written)) => return Ok(Some(written)),
@@ -122,6 +130,31 @@ impl<D: Database> Writer<D> {
                 Some(refused) => in_vain = refused == 0,
             }
         }
+    }
+
+    /// Puts dead letters that are not there yet on their topic, before they are stored: none is missing there, and one
+    /// may come twice. `false`: told to stop before that.
+    async fn mirror(&self, job: &mut Job, stop: &CancellationToken) -> bool {
+        let Some(mirror) = &self.mirror else { return true };
+        let is_new =
+            |letter: &&DeadLetter| !job.mirrored.contains(&(letter.partition.clone(), letter.offset));
+        let letters: Vec<DeadLetter> = job.batch.dead_letters.iter().filter(is_new).cloned().collect();
+        let mut delays = self.delays();
+        while let Err(reason) = mirror.send(&letters).await {
+            tracing::warn!(lane = self.lane, reason, "a batch waits for its dead letters");
+            let delay = delays.next().unwrap_or(BACKOFF.1);
+            if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+                return false;
+            }
+        }
+        job.mirrored.extend(letters.into_iter().map(|letter| (letter.partition, letter.offset)));
+        true
+    }
+
+    /// How long to wait before one thing is tried again and again.
+    fn delays(&self) -> impl Iterator<Item = Duration> {
+        let backoff = ExponentialBuilder::default().with_min_delay(BACKOFF.0).with_max_delay(BACKOFF.1);
+        backoff.with_jitter().with_jitter_seed(self.jitter).without_max_times().build()
     }
 
     /// Finds what Postgres refuses of a batch, leaves the batch with that as dead letters, and says how many events that
@@ -177,8 +210,7 @@ impl<D: Database> Writer<D> {
         batch: &Batch,
         stop: &CancellationToken,
     ) -> Result<Option<Outcome>, StoreError> {
-        let backoff = ExponentialBuilder::default().with_min_delay(BACKOFF.0).with_max_delay(BACKOFF.1);
-        let mut delays = backoff.with_jitter().with_jitter_seed(self.jitter).without_max_times().build();
+        let mut delays = self.delays();
         loop {
             match self.try_write(session, batch).await {
                 Ok(outcome) => {
@@ -281,7 +313,14 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
     if leases.is_empty() {
         return None;
     }
-    Some(Job { batch: Batch { fold, dead_letters, progress }, leases, oldest, records, limits })
+    Some(Job {
+        batch: Batch { fold, dead_letters, progress },
+        leases,
+        oldest,
+        records,
+        limits,
+        mirrored: HashSet::new(),
+    })
 }
 
 fn count_rows(tally: &Tally) {

@@ -5,17 +5,24 @@ use std::collections::BTreeMap;
 
 use flowtrail::{
     config::Config,
+    kafka::client,
     proto::v1::{AppEvent, HistoryEvent, history_event::Event},
     publish::Record,
 };
 use prost::Message as _;
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{Header, Headers as _},
+};
 use tokio_postgres::Client;
 
 use crate::{
     collecting::{Collecting, collect_all, set_offset, until_stored},
-    rows, servers,
-    servers::until,
-    topics::ends,
+    rows,
+    servers::{self, PATIENCE, until},
+    topics::{Raw, ends, put},
     traffic::{assert_stored, send, traffic},
 };
 
@@ -257,4 +264,75 @@ async fn until_more(client: &Client, than: i64) -> i64 {
     })
     .await;
     read().await
+}
+
+/// Key, value and headers of what is on a topic of one partition.
+async fn on_topic(config: &Config, topic: &str) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>, Vec<String>)> {
+    let settings =
+        [("group.id", "letters"), ("enable.partition.eof", "true"), ("enable.auto.commit", "false")];
+    let consumer: BaseConsumer = client::settings(&config.kafka, &[], &settings).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let read = move || {
+        let mut found = Vec::new();
+        loop {
+            match consumer.poll(PATIENCE).expect("the topic can't be read") {
+                Ok(record) => {
+                    let headers = record.headers().map_or_else(Vec::new, |headers| {
+                        let value =
+                            |header: Header<'_, &[u8]>| String::from_utf8_lossy(header.value.unwrap()).into();
+                        headers.iter().filter(|header| header.key != "flowtrail_detail").map(value).collect()
+                    });
+                    found.push((
+                        record.key().map(<[u8]>::to_vec),
+                        record.payload().map(<[u8]>::to_vec),
+                        headers,
+                    ));
+                }
+                Err(KafkaError::PartitionEOF(_)) => return found,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_put_on_a_topic_too_if_one_is_configured() {
+    let mut config = servers::config(1).await;
+    let letters = servers::topic(1).await;
+    config.collector.dead_letter_topic = letters.clone();
+    let client = servers::connect_to(&config).await;
+    refuse_by_constraint(&client).await;
+    let (all, marked, plain) = poison(traffic(18, 500), 50);
+    let garbage = Raw {
+        key: Some(b"k".to_vec()),
+        value: Some(b"\xff".to_vec()),
+        headers: vec![("traceparent", Some(b"00-1"))],
+        partition: 0,
+    };
+    put(&config, std::slice::from_ref(&garbage)).await;
+    send(&config, &all, 0).await.unwrap();
+    collect_all(&config).await;
+    assert_stored(&config, &plain).await;
+
+    let mut found = on_topic(&config, &letters).await;
+    let topic = config.kafka.topics[0].clone();
+    let of_garbage = ["00-1", "undecodable", &topic, "0", "0"].map(str::to_owned).to_vec();
+    assert!(found.contains(&(garbage.key, garbage.value, of_garbage)), "{found:?}");
+    found.retain(|(_, _, headers)| headers[0] == "refused");
+    let mut payloads: Vec<Vec<u8>> = found.into_iter().filter_map(|(_, payload, _)| payload).collect();
+    let mut wanted: Vec<Vec<u8>> = marked.iter().map(|record| record.event.encode_to_vec()).collect();
+    payloads.sort();
+    wanted.sort();
+    assert!(payloads == wanted, "{} letters of {}", payloads.len(), wanted.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_of_dead_letters_that_is_read_itself_is_refused() {
+    let mut config = servers::config(1).await;
+    config.collector.dead_letter_topic = config.kafka.topics[0].clone();
+    let ended = Collecting::start(&config).ended().await.unwrap_err().to_string();
+    assert!(ended.contains("which is also read; name a topic of its own"), "{ended}");
 }

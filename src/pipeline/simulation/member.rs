@@ -44,7 +44,15 @@ impl Member {
         let mut tasks = JoinSet::new();
         let lanes = (0..LANES).map(|lane| {
             let jitter = id * 10 + u64::try_from(lane).unwrap();
-            start_lane(lane, &config.collector, &shown, database, (&commands.0, jitter), &mut tasks, &stop)
+            start_lane(
+                lane,
+                &config.collector,
+                &shown,
+                (database, &None),
+                (&commands.0, jitter),
+                &mut tasks,
+                &stop,
+            )
         });
         let lanes = lanes.collect();
         let consume = Consume::new(

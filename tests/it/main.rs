@@ -8,6 +8,7 @@
     reason = "a test that panics has failed, and tests read the clock to give up"
 )]
 
+mod away;
 mod cli;
 mod collecting;
 mod contract;
@@ -15,6 +16,7 @@ mod crashes;
 mod deadletter;
 mod dev;
 mod gaps;
+mod groups;
 mod input;
 mod law;
 mod offsets;

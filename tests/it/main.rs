@@ -27,6 +27,7 @@ mod program;
 mod proxy;
 mod recorded;
 mod reruns;
+mod restored;
 mod rows;
 mod schema;
 mod servers;

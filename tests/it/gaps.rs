@@ -26,17 +26,17 @@ fn flow(id: &str) -> Raw {
     Raw::of(&HistoryEvent { event: Some(Event::Flow(event)) })
 }
 
-fn flows(prefix: &str, count: usize) -> Vec<Raw> {
+pub fn flows(prefix: &str, count: usize) -> Vec<Raw> {
     (0..count).map(|number| flow(&format!("{prefix}{number:03}"))).collect()
 }
 
-async fn ids(config: &Config) -> Vec<String> {
+pub async fn ids(config: &Config) -> Vec<String> {
     let client = servers::connect_to(config).await;
     let found = rows::texts(&client, "SELECT flowinstanceid FROM flowstate ORDER BY 1").await;
     found.into_iter().flatten().collect()
 }
 
-fn names(prefix: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+pub fn names(prefix: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("{prefix}{number:03}")).collect()
 }
 
@@ -66,7 +66,7 @@ fn cause(ended: &Result<(), CollectError>) -> Cause {
 }
 
 /// What `ft_gap` holds: cause, first offset that is missing, first that is there again.
-async fn gaps(config: &Config) -> Vec<(String, i64, i64)> {
+pub async fn gaps(config: &Config) -> Vec<(String, i64, i64)> {
     let client = servers::connect_to(config).await;
     let rows = client.query("SELECT cause, fromoffset, tooffset FROM ft_gap ORDER BY id", &[]).await.unwrap();
     rows.into_iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
@@ -128,6 +128,19 @@ async fn a_topic_created_again_longer_is_told_by_its_records_and_is_read_from_it
     recreate(&config, "b", 25).await;
     halts_then_continues(&config, Cause::Recreated, ("recreated", 10, 0)).await;
     assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..25)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_created_again_shorter_under_a_running_collector_is_a_gap() {
+    let config = servers::config(1).await;
+    put(&config, &flows("a", 10)).await;
+    let collecting = Collecting::start(&config);
+    until_stored(&config).await;
+    recreate(&config, "b", 4).await;
+    assert_eq!(cause(&collecting.ended().await), Cause::Recreated);
+    assert_eq!(ids(&config).await, names("a", 0..10));
+    halts_then_continues(&config, Cause::Recreated, ("recreated", 10, 0)).await;
+    assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..4)].concat());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@
 mod away;
 mod cli;
 mod collecting;
+mod compaction;
 mod contract;
 mod crashes;
 mod deadletter;

@@ -24,6 +24,7 @@ mod offsets;
 mod plans;
 mod poison;
 mod pooler;
+mod postgres_killed;
 mod program;
 mod proxy;
 mod recorded;

@@ -20,6 +20,7 @@ mod gaps;
 mod groups;
 mod input;
 mod law;
+mod lock_cost;
 mod offsets;
 mod plans;
 mod poison;

@@ -138,6 +138,15 @@ impl Assignment {
         state.waiting.insert(partition.clone());
     }
 
+    /// Stops reading a topic until it is known again where its partitions begin, and that they are still the same.
+    pub(crate) fn doubt(&self, topic: &str) {
+        let of_topic = |partition: &&Partition| &*partition.topic == topic;
+        let held: Vec<Partition> = self.lock().leases.keys().filter(of_topic).cloned().collect();
+        for partition in &held {
+            self.wait(partition);
+        }
+    }
+
     /// Whether the group has taken this member, with or without partitions.
     pub(crate) fn is_joined(&self) -> bool {
         self.lock().joined
@@ -256,6 +265,16 @@ pub(crate) fn position(at: Option<Offset>) -> Position {
     at.map_or(Position::Beginning, |offset| Position::Offset(offset.0))
 }
 
+/// The topic that a line of librdkafka's log says was created again: the only way in which it tells. Right after that line
+/// it reads from the new topic on, at the offsets of the old one.
+fn created_again(line: &str) -> Option<&str> {
+    /// Id of a topic that it has not met before.
+    const NEW: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    let (before, ids) = line.split_once(" changed id from ")?;
+    let (_, topic) = before.rsplit_once("Topic ")?;
+    (!ids.starts_with(NEW)).then_some(topic)
+}
+
 fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {
     let partition = |topic: &str, number| Partition { topic: topic.into(), number };
     list.elements().iter().map(|element| partition(element.topic(), element.partition())).collect()
@@ -298,6 +317,13 @@ impl ConsumerContext for GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(topic) = created_again(message) {
+            tracing::warn!(
+                topic,
+                "a topic was created again; what was stored last is compared with what it has"
+            );
+            self.assignment.doubt(topic);
+        }
         self.client.log(level, facility, message);
     }
 
@@ -316,5 +342,19 @@ impl ClientContext for GroupContext {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_was_created_again_is_told_from_one_that_is_new() {
+        let line = "[thrd:main]: Topic flow.history changed id from 5vNv5pJLTzKZ3Yx0cXtEug to zXNv5pJLTzKZ3Yx0cXtEug";
+        assert_eq!(created_again(line), Some("flow.history"));
+        let new = "[thrd:main]: Topic t changed id from AAAAAAAAAAAAAAAAAAAAAA to zXNv5pJLTzKZ3Yx0cXtEug";
+        assert_eq!(created_again(new), None);
+        assert_eq!(created_again("[thrd:main]: Topic t changed leader"), None);
     }
 }

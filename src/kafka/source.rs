@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
+};
 
 use super::{
     admin::Admin,
@@ -47,7 +50,14 @@ pub(crate) fn consumer(
         .filter(|(key, _)| !(newer && *key == "partition.assignment.strategy"))
         .collect();
     let needs = [NEEDS, &[("group.id", kafka.group.as_str())]].concat();
-    client::settings(kafka, &defaults, &needs).create_with_context(context).map_err(Error::creating)
+    let mut settings = client::settings(kafka, &defaults, &needs);
+    // That a topic was created again librdkafka says in its log only; see `GroupContext`.
+    let debug = match settings.get("debug") {
+        Some(wanted) if !wanted.is_empty() => format!("{wanted},topic"),
+        _ => "topic".to_owned(),
+    };
+    settings.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+    settings.create_with_context(context).map_err(Error::creating)
 }
 
 /// Joins the group for the configured topics.

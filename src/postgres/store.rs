@@ -1,5 +1,9 @@
 //! Postgres as the pipeline meets it: every error is told by what is to be done about it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio_postgres::{Error, error::SqlState};
+
 use super::{
     batch::{Batch, Written},
     connect::{self, PostgresError},
@@ -71,13 +75,24 @@ pub struct Store {
     postgres: config::Postgres,
     group: String,
     reader: OffsetReader,
+    was_there: AtomicBool,
 }
 
 impl Store {
     /// Nothing is connected yet.
     pub fn new(postgres: config::Postgres, group: String) -> Self {
         let reader = OffsetReader::new(postgres.clone(), group.clone());
-        Self { postgres, group, reader }
+        Self { postgres, group, reader, was_there: AtomicBool::new(false) }
+    }
+
+    /// Whether no session can be had for now. A database that was there and is not, or takes no sessions, is being put
+    /// in the place of another one, from a backup say.
+    fn is_for_now(&self, error: &Error) -> bool {
+        let is_gone = matches!(
+            error.code(),
+            Some(&SqlState::INVALID_CATALOG_NAME | &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
+        );
+        Fault::of(error) == Fault::Retry || (is_gone && self.was_there.load(Relaxed))
     }
 }
 
@@ -87,12 +102,11 @@ impl Database for Store {
     async fn open(&self) -> Result<Session, Trouble> {
         let opened = connect::connect(&self.postgres, "flowtrail-collect").await;
         let client = opened.map_err(|error| match error {
-            PostgresError::Connect { ref error, .. } if Fault::of(error) == Fault::Retry => {
-                retry(sentence(error))
-            }
+            PostgresError::Connect { ref error, .. } if self.is_for_now(error) => retry(sentence(error)),
             PostgresError::Timeout { .. } => retry(error.to_string()),
             error => Trouble::Halt(error.into()),
         })?;
+        self.was_there.store(true, Relaxed);
         Session::prepare(client).await.map_err(|error| match Fault::of(&error) {
             Fault::Retry => retry(sentence(&error)),
             Fault::Reject | Fault::Halt => Trouble::Halt(StoreError::Refused(sentence(&error))),

@@ -1,19 +1,13 @@
 //! Collectors that are killed, and a Postgres that goes away: nothing is lost, nothing is doubled.
 
-use std::sync::Mutex;
-
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use secrecy::ExposeSecret as _;
+use flowtrail::config::Config;
 use tokio_postgres::Client;
-
-use flowtrail::{config::Config, kafka::client};
 
 use crate::{
     collecting::{Collecting, collect_all, stored, until_stored},
     program::Process,
-    proxy::{Mode, Proxy},
+    proxy::{Mode, through_a_proxy},
     servers::{self, until},
-    topics,
     traffic::{assert_stored, send, traffic},
 };
 
@@ -113,90 +107,6 @@ async fn a_table_that_is_not_as_it_should_be_ends_the_collector_and_loses_nothin
     assert_stored(&config, &records).await;
 }
 
-/// Ids of the group's members, if the group is settled.
-async fn members(config: &Config) -> Result<Vec<String>, String> {
-    let config = config.clone();
-    let ask = move || {
-        let consumer: BaseConsumer = client::settings(&config.kafka, &[], &[]).create().unwrap();
-        let list = consumer.fetch_group_list(Some(&config.kafka.group), servers::PATIENCE).unwrap();
-        let group = &list.groups()[0];
-        let members = group.members().iter().map(|member| member.id().to_owned()).collect();
-        if group.state() == "Stable" { Ok(members) } else { Err(group.state().to_owned()) }
-    };
-    tokio::task::spawn_blocking(ask).await.unwrap()
-}
-
-async fn until_members(config: &Config, count: usize) -> Vec<String> {
-    let found = Mutex::new(Vec::new());
-    until("the group has its members", async || match members(config).await {
-        Ok(members) if members.len() == count => {
-            *found.lock().unwrap() = members;
-            Ok(())
-        }
-        other => Err(format!("{other:?}")),
-    })
-    .await;
-    found.into_inner().unwrap()
-}
-
-/// The same database, through a proxy.
-async fn through_a_proxy(config: &Config) -> (Config, Proxy) {
-    let url = config.postgres.url.as_ref().unwrap().expose_secret();
-    let (before, rest) = url.rsplit_once(':').unwrap();
-    let (port, name) = rest.split_once('/').unwrap();
-    let proxy = Proxy::to(port.parse().unwrap()).await;
-    let mut config = config.clone();
-    config.postgres.url = Some(format!("{before}:{}/{name}", proxy.port()).into());
-    (config, proxy)
-}
-
-async fn given_partitions_while_postgres_is_away(away: Mode) {
-    let mut config = servers::config(4).await;
-    config.collector.batch_rows = 200;
-    let records = traffic(22, 3_000);
-    let (first, rest) = records.split_at(1_000);
-    send(&config, first, 0).await.unwrap();
-    let (proxied, proxy) = through_a_proxy(&config).await;
-    let kept = Collecting::start(&proxied);
-    until_stored(&config).await;
-    let member = until_members(&config, 1).await;
-
-    let other = Collecting::start(&config);
-    until_members(&config, 2).await;
-    until("the other has partitions", async || {
-        other.shown.lag.total_records().map(drop).ok_or_else(String::new)
-    })
-    .await;
-    match away {
-        Mode::Refuse => proxy.cut().await,
-        other => proxy.set(other),
-    }
-    // All of its partitions come to the one whose Postgres is away.
-    other.stop().await;
-    assert_eq!(until_members(&config, 1).await, member);
-    send(&config, rest, 0).await.unwrap();
-    let client = servers::connect_to(&config).await;
-    let before = stored(&client, &config).await;
-    assert_ne!(before, topics::ends(&config).await);
-    assert!(kept.shown.health.liveness(std::time::Instant::now()).status == flowtrail::http::Status::Ok);
-
-    proxy.set(Mode::Pass);
-    until_stored(&config).await;
-    assert_eq!(until_members(&config, 1).await, member, "it left the group in between");
-    kept.stop().await;
-    assert_stored(&config, &records).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_given_partitions_while_postgres_refuses_stays_and_begins_when_it_answers() {
-    given_partitions_while_postgres_is_away(Mode::Refuse).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_given_partitions_while_postgres_hangs_stays_and_begins_when_it_answers() {
-    given_partitions_while_postgres_is_away(Mode::Hang).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_cut_again_and_again_lose_nothing_and_double_nothing() {
     let mut config = servers::config(4).await;
@@ -220,7 +130,7 @@ async fn sessions_cut_again_and_again_lose_nothing_and_double_nothing() {
 }
 
 /// A database whose commits of offsets wait for whoever holds the lock 42.
-const HELD_COMMITS: &str = "
+pub const HELD_COMMITS: &str = "
     CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
         AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END $$;
     CREATE CONSTRAINT TRIGGER hold AFTER INSERT OR UPDATE ON ft_offset DEFERRABLE INITIALLY DEFERRED

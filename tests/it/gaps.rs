@@ -15,6 +15,7 @@ use rdkafka::{
 
 use crate::{
     collecting::{Collecting, collect_all, stored, until_stored},
+    program::{self, Process},
     rows,
     servers::{self, PATIENCE, until},
     topics::{self, Raw, delete_before, put},
@@ -26,17 +27,17 @@ fn flow(id: &str) -> Raw {
     Raw::of(&HistoryEvent { event: Some(Event::Flow(event)) })
 }
 
-fn flows(prefix: &str, count: usize) -> Vec<Raw> {
+pub fn flows(prefix: &str, count: usize) -> Vec<Raw> {
     (0..count).map(|number| flow(&format!("{prefix}{number:03}"))).collect()
 }
 
-async fn ids(config: &Config) -> Vec<String> {
+pub async fn ids(config: &Config) -> Vec<String> {
     let client = servers::connect_to(config).await;
     let found = rows::texts(&client, "SELECT flowinstanceid FROM flowstate ORDER BY 1").await;
     found.into_iter().flatten().collect()
 }
 
-fn names(prefix: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+pub fn names(prefix: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("{prefix}{number:03}")).collect()
 }
 
@@ -66,7 +67,7 @@ fn cause(ended: &Result<(), CollectError>) -> Cause {
 }
 
 /// What `ft_gap` holds: cause, first offset that is missing, first that is there again.
-async fn gaps(config: &Config) -> Vec<(String, i64, i64)> {
+pub async fn gaps(config: &Config) -> Vec<(String, i64, i64)> {
     let client = servers::connect_to(config).await;
     let rows = client.query("SELECT cause, fromoffset, tooffset FROM ft_gap ORDER BY id", &[]).await.unwrap();
     rows.into_iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
@@ -128,6 +129,19 @@ async fn a_topic_created_again_longer_is_told_by_its_records_and_is_read_from_it
     recreate(&config, "b", 25).await;
     halts_then_continues(&config, Cause::Recreated, ("recreated", 10, 0)).await;
     assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..25)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_created_again_shorter_under_a_running_collector_is_a_gap() {
+    let config = servers::config(1).await;
+    put(&config, &flows("a", 10)).await;
+    let collecting = Collecting::start(&config);
+    until_stored(&config).await;
+    recreate(&config, "b", 4).await;
+    assert_eq!(cause(&collecting.ended().await), Cause::Recreated);
+    assert_eq!(ids(&config).await, names("a", 0..10));
+    halts_then_continues(&config, Cause::Recreated, ("recreated", 10, 0)).await;
+    assert_eq!(ids(&config).await, [names("a", 0..10), names("b", 0..4)].concat());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,4 +221,20 @@ async fn holes_that_transactions_leave_are_no_gap_and_what_was_aborted_is_not_st
     // What was stored last is still known behind a marker: in its place there is another record now.
     recreate(&config, "z", 100).await;
     assert_eq!(cause(&Collecting::start(&config).ended().await), Cause::Recreated);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_created_again_longer_while_the_collector_is_frozen_is_a_gap() {
+    let config = servers::config(1).await;
+    put(&config, &flows("a", 10)).await;
+    let mut process = Process::collect(&config).await;
+    until_stored(&config).await;
+    let pid = process.child.id().unwrap();
+    program::send(pid, "STOP").await;
+    recreate(&config, "b", 25).await;
+    program::send(pid, "CONT").await;
+    let said = process.says("error: ").await;
+    assert!(said.contains("created again"), "{said}");
+    assert_eq!(ids(&config).await, names("a", 0..10));
+    assert_eq!(gaps(&config).await, [("recreated".to_owned(), 10, 0)]);
 }

@@ -8,23 +8,29 @@
     reason = "a test that panics has failed, and tests read the clock to give up"
 )]
 
+mod away;
 mod cli;
 mod collecting;
+mod compaction;
 mod contract;
 mod crashes;
 mod deadletter;
 mod dev;
 mod gaps;
+mod groups;
 mod input;
 mod law;
+mod lock_cost;
 mod offsets;
 mod plans;
 mod poison;
 mod pooler;
+mod postgres_killed;
 mod program;
 mod proxy;
 mod recorded;
 mod reruns;
+mod restored;
 mod rows;
 mod schema;
 mod servers;

@@ -12,9 +12,11 @@ use tokio_postgres::Client;
 
 use crate::{
     collecting::{Collecting, collect_all, set_offset, stored, until_stored},
+    crashes::HELD_COMMITS,
     program::{self, Process, configured},
     rows, servers,
     topics::{self, Raw, delete_before, put},
+    traffic::{assert_stored, send, traffic},
 };
 
 /// One flow a record, named by its number.
@@ -88,6 +90,52 @@ async fn an_offset_set_back_under_a_running_collector_is_read_again_from_there()
     until_stored(&config).await;
     assert_eq!(stored_flows(&client).await, names(0..102));
     assert_eq!(process.end("INT").await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafkas_group_offset_goes_down_with_the_stored_one_under_a_running_collector() {
+    let config = servers::config(1).await;
+    put(&config, &flows(0..100)).await;
+    let collecting = Collecting::start(&config);
+    until_stored(&config).await;
+    until_group_offset(&config, 100).await;
+    let client = servers::connect_to(&config).await;
+    client.batch_execute(HELD_COMMITS).await.unwrap();
+    // Nothing is stored from here on, so that it stays down long enough to be seen.
+    client.batch_execute("SELECT pg_advisory_lock(42)").await.unwrap();
+    set_offset(&client, &config, 0, 40).await;
+    put(&config, &flows(100..101)).await;
+    until_group_offset(&config, 40).await;
+    assert_eq!(stored(&client, &config).await, [(0, 40)]);
+    client.batch_execute("SELECT pg_advisory_unlock(42)").await.unwrap();
+    until_stored(&config).await;
+    until_group_offset(&config, 101).await;
+    collecting.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafkas_group_offset_is_never_ahead_of_what_is_stored() {
+    let mut config = servers::config(2).await;
+    config.collector.batch_rows = 50;
+    config.collector.group_offset_interval_ms = 100;
+    let records = traffic(44, 5_000);
+    let sending = send(&config, &records, 2_000);
+    let collecting = Collecting::start(&config);
+    let client = servers::connect_to(&config).await;
+    servers::until("everything is stored, and the group offset has followed", async || {
+        // What is stored never goes down here, so it may be looked at later, not earlier.
+        let group = topics::group_offsets(&config).await;
+        let stored = stored(&client, &config).await;
+        for (number, ahead) in &group {
+            let (_, behind) = stored.iter().find(|(other, _)| other == number).unwrap();
+            assert!(ahead <= behind, "group {group:?}, stored {stored:?}");
+        }
+        let done = sending.is_finished() && group == topics::ends(&config).await;
+        if done { Ok(()) } else { Err(format!("{group:?}")) }
+    })
+    .await;
+    collecting.stop().await;
+    assert_stored(&config, &records).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

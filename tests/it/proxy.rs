@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
+use flowtrail::config::Config;
+use secrecy::ExposeSecret as _;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -19,6 +21,17 @@ pub enum Mode {
     Hang,
     /// They are cut, and new ones are refused.
     Refuse,
+}
+
+/// The same database, through a proxy.
+pub async fn through_a_proxy(config: &Config) -> (Config, Proxy) {
+    let url = config.postgres.url.as_ref().unwrap().expose_secret();
+    let (before, rest) = url.rsplit_once(':').unwrap();
+    let (port, name) = rest.split_once('/').unwrap();
+    let proxy = Proxy::to(port.parse().unwrap()).await;
+    let mut config = config.clone();
+    config.postgres.url = Some(format!("{before}:{}/{name}", proxy.port()).into());
+    (config, proxy)
 }
 
 /// Listens on a port of its own until it is dropped.

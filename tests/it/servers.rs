@@ -35,6 +35,8 @@ pub fn stack() -> &'static Stack {
         // Of an earlier run; a test begins with nothing.
         dev::reset(&data_dir).unwrap();
         let mut options = StackOptions::new(data_dir);
+        // It would rest for 15 seconds between one look and the next.
+        options.kafka_settings.push(("log.cleaner.backoff.ms".to_owned(), "250".to_owned()));
         options.postgres_settings.push(("fsync".to_owned(), "off".to_owned()));
         options.postgres_settings.push(("max_connections".to_owned(), "300".to_owned()));
         Stack::start(&options).unwrap_or_else(|error| panic!("{error}"))
@@ -73,9 +75,14 @@ pub async fn bootstrap_servers() -> String {
 
 /// A topic of its own.
 pub async fn topic(partitions: i32) -> String {
+    topic_with(partitions, &[]).await
+}
+
+/// A topic of its own, with settings.
+pub async fn topic_with(partitions: i32, settings: &[(&str, &str)]) -> String {
     let kafka = config::Kafka { bootstrap_servers: bootstrap_servers().await, ..config::Kafka::default() };
     let name = unique("topic");
-    Admin::new(&kafka).unwrap().ensure_topic(&name, partitions, &[], PATIENCE).await.unwrap();
+    Admin::new(&kafka).unwrap().ensure_topic(&name, partitions, settings, PATIENCE).await.unwrap();
     name
 }
 

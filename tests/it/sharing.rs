@@ -1,14 +1,13 @@
 //! Several collectors in one group share the partitions, whichever protocol the group speaks.
 
-use flowtrail::config::Config;
-
 use crate::{
     collecting::{Collecting, until_stored},
+    groups::{Protocol, until_members},
     rows, servers,
     traffic::{assert_stored, send, traffic},
 };
 
-async fn until_it_has_partitions(collecting: &Collecting) {
+pub async fn until_it_has_partitions(collecting: &Collecting) {
     servers::until("it has partitions", async || {
         collecting.shown.lag.total_records().map(drop).ok_or_else(String::new)
     })
@@ -16,7 +15,11 @@ async fn until_it_has_partitions(collecting: &Collecting) {
 }
 
 /// One collector, then two, then the other one, while records keep coming.
-async fn one_two_one(config: &Config, seed: u64) {
+async fn one_two_one(protocol: Protocol, seed: u64) {
+    let mut config = servers::config(6).await;
+    config.collector.batch_rows = 100;
+    protocol.set(&mut config);
+    let config = &config;
     let records = traffic(seed, 8_000);
     let (flowing, rest) = records.split_at(6_000);
     let sending = send(config, flowing, 1_000);
@@ -24,6 +27,7 @@ async fn one_two_one(config: &Config, seed: u64) {
     until_it_has_partitions(&first).await;
     let second = Collecting::start(config);
     until_it_has_partitions(&second).await;
+    assert_eq!(until_members(config, 2).await.protocol, protocol);
     assert!(first.shown.lag.total_records().is_some(), "the second took everything");
     first.stop().await;
     sending.await.unwrap();
@@ -36,15 +40,10 @@ async fn one_two_one(config: &Config, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn collectors_that_come_and_go_share_partitions_and_lose_and_double_nothing() {
-    let mut config = servers::config(6).await;
-    config.collector.batch_rows = 100;
-    one_two_one(&config, 31).await;
+    one_two_one(Protocol::CooperativeSticky, 31).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_newer_group_protocol_they_share_partitions_as_well() {
-    let mut config = servers::config(6).await;
-    config.collector.batch_rows = 100;
-    config.kafka.librdkafka.insert("group.protocol".to_owned(), "consumer".into());
-    one_two_one(&config, 32).await;
+    one_two_one(Protocol::Consumer, 32).await;
 }

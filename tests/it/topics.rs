@@ -18,7 +18,8 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
-    message::{Header, OwnedHeaders},
+    error::KafkaError,
+    message::{Header, Message as _, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
 use tokio::task::spawn_blocking;
@@ -85,6 +86,27 @@ pub async fn ends(config: &Config) -> Vec<(i32, i64)> {
         partitions(&consumer, topic).into_iter().map(end).collect()
     };
     spawn_blocking(ask).await.unwrap()
+}
+
+/// Offsets of the records that the first partition has. There is one at least.
+pub async fn offsets(config: &Config) -> Vec<i64> {
+    let config = config.clone();
+    let read = move || {
+        let own = [("group.id", "offsets"), ("enable.partition.eof", "true")];
+        let consumer: BaseConsumer = client::settings(&config.kafka, &[], &own).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&config.kafka.topics[0], 0, Offset::Beginning).unwrap();
+        consumer.assign(&list).unwrap();
+        let mut offsets = Vec::new();
+        loop {
+            match consumer.poll(ASK).expect("Kafka does not answer") {
+                Ok(message) => offsets.push(message.offset()),
+                Err(KafkaError::PartitionEOF(_)) => return offsets,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    spawn_blocking(read).await.unwrap()
 }
 
 /// What Kafka has as the group's offset of each partition that it has one of.

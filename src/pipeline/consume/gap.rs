@@ -73,7 +73,8 @@ impl<B: Broker, D: Database> Consume<B, D> {
 
     /// The error does not say which partition it is about, so all are looked at.
     fn out_of_range(&mut self, error: &KafkaError) -> Result<(), ConsumeError> {
-        let mut explained = false;
+        // It may be about one that waits, and then comes again once it is read.
+        let mut explained = !self.with.assignment.waiting().is_empty();
         for lease in self.with.assignment.leases() {
             let (next, checked) = self.readings.next(&lease, &self.with.assignment);
             let position = lease.start.position().filter(|_| !checked).map_or(next, |position| position.0);

@@ -187,6 +187,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
                     }
                 }
                 Ok(Taken::AnotherRecord(lease)) => self.another_record(&lease)?,
+                Ok(Taken::NotFollowed(lease)) => self.look_behind(&lease)?,
                 Err(error) => self.judge(&error)?,
             }
             wait = Duration::ZERO;

@@ -96,6 +96,15 @@ impl<B: Broker, D: Database> Consume<B, D> {
         self.met_gap(lease, Cause::Recreated, next, (first, end))
     }
 
+    /// What is to be read next may lie behind the end, which librdkafka would wait for in silence.
+    pub(super) fn look_behind(&mut self, lease: &Arc<Lease>) -> Result<(), ConsumeError> {
+        let (next, _) = self.readings.next(lease, &self.with.assignment);
+        match self.has(lease) {
+            Some((first, end)) if next > end => self.met_gap(lease, Cause::Recreated, next, (first, end)),
+            _ => Ok(()),
+        }
+    }
+
     /// First and end offset that Kafka has of a partition.
     fn has(&self, lease: &Lease) -> Option<(i64, i64)> {
         self.with.consumer.watermarks(&lease.partition).ok()

@@ -42,6 +42,9 @@ pub(super) enum Taken {
     Nothing,
     /// At the offset of the record that was stored last there is another record.
     AnotherRecord(Arc<Lease>),
+    /// The record that was stored last is there, and what is to be read next does not follow it: there may be what is no
+    /// record between, or the end.
+    NotFollowed(Arc<Lease>),
 }
 
 impl Readings {
@@ -66,6 +69,10 @@ impl Readings {
             let is_there = record.offset() == check.offset;
             if is_there && last_record(&reading.envelope(record)) != check {
                 return Taken::AnotherRecord(reading.lease.clone());
+            }
+            let is_followed = check.offset.next().0 == reading.next;
+            if !is_followed && record.offset().0 < reading.next {
+                return Taken::NotFollowed(reading.lease.clone());
             }
         }
         if record.offset().0 < reading.next {

@@ -40,6 +40,10 @@ impl Connection {
     /// Reads a connection string in either form. The error says what is wrong without quoting the string.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut tls = Tls::default();
+        // In `user:pa@s/s@host` the driver would take `s` for the host and what comes behind it for a database, which is shown.
+        if text.contains("://") && text.matches('@').count() > 1 {
+            return Err("there is more than one @; an @ in a password is written %40".to_owned());
+        }
         let plain = if text.contains("://") { tls.take_from_url(text) } else { tls.take_from_words(text)? };
         let mut driver: tokio_postgres::Config = plain.parse().map_err(|error| unreadable(text, &error))?;
         if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
@@ -302,6 +306,15 @@ mod tests {
         }
         let message = Connection::parse("postgres://ann:x@db/flows?pgbouncer=true").unwrap_err();
         assert!(message.contains("pgbouncer"), "{message}");
+    }
+
+    #[test]
+    fn a_second_at_is_refused_before_a_piece_of_the_password_is_taken_for_a_name() {
+        for text in ["postgres://ann:a@ter2@db/flows", "postgres://ann:a@b/hunter2@db/flows"] {
+            assert!(Connection::parse(text).unwrap_err().contains("written %40"), "{text}");
+        }
+        let escaped = Connection::parse("postgres://ann:a%40b%2Fhunter2@db/flows").unwrap();
+        assert_eq!(escaped.driver.get_password(), Some(&b"a@b/hunter2"[..]));
     }
 
     #[test]

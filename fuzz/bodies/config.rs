@@ -9,16 +9,16 @@ use std::{
 
 use flowtrail::config::{ConfigError, Environment, Flag, Flags, Loaded, Printed, load, printed, to_toml};
 use tempfile::TempDir;
-use toml::Value;
+use toml::{Value, de::DeTable};
 
-use super::{bounded, sentence};
+use super::{AT_LEAST, bounded, memory::peak, sentence};
 
 /// What must not be seen in anything that is said or shown.
 const SECRET: &str = "correct-horse-battery-staple";
 /// The line between the sections of an input.
 const BETWEEN: &[u8] = b"\n%%\n";
-/// What the configuration takes may cost for each byte: a problem is a sentence about a few of them.
-const TIMES: usize = 160;
+/// How much memory each byte may cost: of a few of them, there is a sentence about where they stand and what is wrong.
+const TIMES: usize = 96;
 
 thread_local! {
     static FOLDER: TempDir = TempDir::new().unwrap();
@@ -131,7 +131,7 @@ impl Given {
         fs::write(&file, &self.file).unwrap();
         self.flags.file = Some(file);
         let load = || load(&self.flags, &self.environment, folder);
-        let loaded = bounded(input_bytes, TIMES, load);
+        let loaded = bounded(parser(&self.file) + AT_LEAST + TIMES * input_bytes, load);
         assert_eq!(said(&loaded), said(&load()), "the same sources say the same");
         if self.is_no_toml && !matches!(loaded, Err(ConfigError::Syntax { .. })) {
             return;
@@ -154,6 +154,13 @@ impl Given {
             }
         }
     }
+}
+
+/// What TOML's parser takes for itself. It goes by the length, but its tables are large; files have at most 1 MiB for it.
+fn parser(file: &[u8]) -> usize {
+    let (_, peak) = peak(|| std::str::from_utf8(file).is_ok_and(|text| DeTable::parse(text).is_ok()));
+    assert!(peak <= (16 << 20) + 256 * file.len(), "{peak} bytes held");
+    peak
 }
 
 /// Text as TOML writes it.

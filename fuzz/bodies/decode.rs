@@ -8,7 +8,7 @@ use flowtrail::{
 };
 use prost::Message as _;
 
-use super::{bounded, event, sentence};
+use super::{AT_LEAST, bounded, event, sentence};
 
 /// How much of the message a sentence about it may quote.
 const QUOTED: usize = 64;
@@ -42,7 +42,7 @@ fn framed(framing: u8, message: &[u8]) -> Bytes {
 /// What the record decodes to, after all that holds of it was looked at.
 pub(crate) fn checked(key: Option<&[u8]>, payload: &Bytes, limit: usize) -> Result<Decoded, Reject> {
     let given = payload.len() + key.map_or(0, <[u8]>::len);
-    let decoded = bounded(given, 8, || decode_record(key, Some(payload), limit));
+    let decoded = bounded(AT_LEAST + 8 * given, || decode_record(key, Some(payload), limit));
     assert_eq!(decoded, decode_record(key, Some(payload), limit), "the same record is the same event");
     match &decoded {
         Ok(decoded) => {

@@ -10,7 +10,7 @@ use flowtrail::{
 use prost::Message as _;
 use serde_json::value::RawValue;
 
-use super::{bounded, decode, sentence};
+use super::{AT_LEAST, bounded, decode, sentence};
 
 /// A method, a space, a path and a line end, and then a body. All of it is read as lines of a recording too.
 pub fn flogo(input: &[u8]) {
@@ -40,7 +40,7 @@ fn split(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
 fn lines(recording: &[u8]) {
     let (mut requests, mut again) = (Recording::new(recording), Recording::new(recording));
     let mut last = 0;
-    while let Some((line, event)) = bounded(recording.len(), 40, || requests.next()) {
+    while let Some((line, event)) = bounded(AT_LEAST + 40 * recording.len(), || requests.next()) {
         assert!(line > last, "line after line");
         last = line;
         let said = |event| Result::map_err(event, |error| sentence::sentence(&error, recording.len()));
@@ -57,7 +57,7 @@ fn bodies(body: &Bytes) {
     type Read = fn(&Bytes) -> Result<HistoryEvent, flogo::Error>;
     let read: [Read; 4] = [flogo::start, flogo::end, flogo::step, flogo::snapshot];
     for read in read {
-        match bounded(body.len(), 40, || read(body)) {
+        match bounded(AT_LEAST + 40 * body.len(), || read(body)) {
             Ok(event) => {
                 // Data, input and output of a step are at most the body each.
                 assert!(event.encoded_len() <= 4 * body.len() + 256, "{} bytes", event.encoded_len());

@@ -17,4 +17,4 @@ pub use config::config;
 pub use decode::decode;
 pub use flogo::flogo;
 pub use framing::framing;
-pub use memory::bounded;
+pub use memory::{AT_LEAST, bounded};

@@ -232,6 +232,8 @@ fn config() -> Vec<Seed> {
         three("secret-in-words", "e sslmode=verify-ca sslrootcert=system", "", ""),
         three("secret-with-an-open-quote", "f\\' x", "", ""),
         three("secret-in-a-parameter", "g&connect_timeout=x", "", ""),
+        three("secret-in-a-parameter-before-an-at", "g@x", "", ""),
+        three("secret-that-looks-like-a-url", "e://x", "", ""),
         three("secret-in-a-flag", "h@/run%2fpostgresql,b:1,c/flows", "", ""),
         three("secret-in-a-variable", "ia 'b\\", "", "PGUSER=ann"),
         three("secret-with-a-nul", "j\0", "", ""),
@@ -274,6 +276,7 @@ fn config() -> Vec<Seed> {
             "",
             "DATABASE_URL_FILE=host=db\nFLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_PASSWORD_FILE=x\nFLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_PASSWORD=y\nFLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_OAUTHBEARER_ASSERTION_FILE=z",
         ),
+        three("dots-in-a-table", "-", &format!("a = {{b{}", ".".repeat(80)), ""),
         seed("not-utf-8", &[b"-\n%%\n\n%%\nFLOWTRAIL_KAFKA__GROUP=\xff\nFLOWTRAIL_\xff=1"]),
     ]
 }

@@ -43,5 +43,7 @@ pub mod telemetry;
 
 pub mod clock;
 
+mod sentence;
+
 #[cfg(feature = "dev-stack")]
 pub mod dev;

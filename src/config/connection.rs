@@ -40,7 +40,13 @@ impl Connection {
     /// Reads a connection string in either form. The error says what is wrong without quoting the string.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut tls = Tls::default();
-        let plain = if text.contains("://") { tls.take_from_url(text) } else { tls.take_from_words(text)? };
+        let plain = match url_behind_scheme(text) {
+            Some(rest) => {
+                check_ats(rest)?;
+                tls.take_from_url(text)
+            }
+            None => tls.take_from_words(text)?,
+        };
         let mut driver: tokio_postgres::Config = plain.parse().map_err(|error| unreadable(text, &error))?;
         if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
             return Err("the connection string names no host".to_owned());
@@ -74,6 +80,26 @@ impl Connection {
         };
         Ok(Self { driver, verify, root_cert: tls.root_cert })
     }
+}
+
+/// What comes after the scheme of a URL; nothing for text that is none. Words may hold a `://` too.
+pub(super) fn url_behind_scheme(text: &str) -> Option<&str> {
+    text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"))
+}
+
+/// Refuses an @ by which the driver would take a piece of the password for a name, which is shown.
+fn check_ats(url: &str) -> Result<(), String> {
+    // Of `user:pa@s/s@host`, `s` for the host and `s@host` for the database.
+    if url.matches('@').count() > 1 {
+        return Err("there is more than one @; an @ in a password is written %40".to_owned());
+    }
+    // Of `host/db?password=pass@word`, all that stands before the @ for the user.
+    let credentials = url.split_once('@').map_or("", |(credentials, _)| credentials);
+    let user = credentials.split(':').next().unwrap_or_default();
+    if user.contains(['/', '?']) {
+        return Err("there is an @ behind the host; there it is written %40".to_owned());
+    }
+    Ok(())
 }
 
 /// A server that vanished without a word is noticed after a minute, not after two hours, unless asked otherwise.
@@ -302,6 +328,19 @@ mod tests {
         }
         let message = Connection::parse("postgres://ann:x@db/flows?pgbouncer=true").unwrap_err();
         assert!(message.contains("pgbouncer"), "{message}");
+    }
+
+    #[test]
+    fn an_at_is_refused_where_a_piece_of_the_password_would_be_taken_for_a_name() {
+        for text in [
+            "postgres://ann:a@ter2@db/flows",
+            "postgres://ann:a@b/hunter2@db/flows",
+            "postgres://db/flows?password=hunter2@x",
+        ] {
+            assert!(Connection::parse(text).unwrap_err().contains("written %40"), "{text}");
+        }
+        let escaped = Connection::parse("postgres://ann:a%40b%2Fhunter2@db/flows").unwrap();
+        assert_eq!(escaped.driver.get_password(), Some(&b"a@b/hunter2"[..]));
     }
 
     #[test]

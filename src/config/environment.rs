@@ -5,11 +5,11 @@
 //! `…__SASL_PASSWORD` is `sasl.password`, `…__LOG__LEVEL` is `log_level`. With `_FILE` behind the name of a secret,
 //! the value is the path of a file that holds it. An empty variable counts as unset.
 
-use std::{collections::BTreeMap, ffi::OsString, fs};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use super::{
     error::{Origin, Problem},
-    is_secret,
+    file, is_secret,
     load::{Entry, suggestion},
     settings::{LIBRDKAFKA, Raw, SETTINGS, librdkafka_name},
 };
@@ -116,7 +116,7 @@ fn secret_file(
         problems.push(problem(&file_name, key, format!("{name} is set too; set one of them")));
         return None;
     }
-    match fs::read_to_string(&path) {
+    match file::text(Path::new(&path)) {
         Ok(text) => Some(entry(key, text.trim_end_matches(['\n', '\r']).to_owned(), &file_name)),
         Err(error) => {
             problems.push(problem(&file_name, key, format!("cannot read {path}: {error}")));
@@ -230,7 +230,7 @@ mod tests {
     fn a_secret_is_read_from_a_file_without_its_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
-        fs::write(&path, "hunter2\n").unwrap();
+        std::fs::write(&path, "hunter2\n").unwrap();
         let path = path.to_str().unwrap();
         let name = "FLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_PASSWORD";
         let file_name = format!("{name}_FILE");

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use thiserror::Error;
 
+use crate::sentence::quotable;
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -46,12 +48,11 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, message) = (quotable(&self.key), quotable(&self.message));
         match &self.origin {
-            Origin::Default => write!(f, "{}: {}", self.key, self.message),
-            Origin::Environment(name) if *name == self.key => {
-                write!(f, "environment {name}: {}", self.message)
-            }
-            origin => write!(f, "{origin}: {}: {}", self.key, self.message),
+            Origin::Default => write!(f, "{key}: {message}"),
+            Origin::Environment(name) if *name == self.key => write!(f, "environment {key}: {message}"),
+            origin => write!(f, "{}: {key}: {message}", quotable(&origin.to_string())),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -13,11 +14,22 @@ use super::{
     settings::Raw,
 };
 
+/// The longest file that is read. A path may lead to something without an end, and the parser takes 200 times as much.
+const MOST: u64 = 1 << 20;
+
 /// What the file says, by dotted name.
 pub(super) fn read(path: &Path) -> Result<Vec<Entry>, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let text = text(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     parse(path, &text)
+}
+
+/// What is in a file, of which nobody expects that it is long.
+pub(super) fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut file = fs::File::open(path)?.take(MOST);
+    file.read_to_string(&mut text)?;
+    // What is left of the limit.
+    if file.limit() == 0 { Err(io::Error::other("it is 1 MiB long or longer")) } else { Ok(text) }
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, ConfigError> {
@@ -92,6 +104,11 @@ mod tests {
             entries.iter().map(|entry| (entry.key.as_str(), entry.origin.to_string())).collect();
         assert!(found.contains(&("kafka.group", "f.toml:3".to_owned())), "{found:?}");
         assert!(found.contains(&("kafka.librdkafka.sasl.password", "f.toml:6".to_owned())), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        assert_eq!(text(Path::new("/dev/zero")).unwrap_err().to_string(), "it is 1 MiB long or longer");
     }
 
     #[test]

@@ -214,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_quoted_stays_on_its_line() {
+        let folder = folder_with("\"a\\nb\" = 1\n[collector]\nlanes = \"1\\u001b[2J\"\n");
+        let error = load(&Flags::default(), &environment(&[("FLOWTRAIL_\r", "x")]), folder.path());
+        let sentences = error.unwrap_err().sentences();
+        assert_eq!(sentences.len(), 3);
+        assert!(!sentences.join("").contains(char::is_control), "{sentences:?}");
+        assert!(
+            sentences.iter().any(|sentence| sentence.ends_with("a\\nb: no such setting")),
+            "{sentences:?}"
+        );
+    }
+
+    #[test]
     fn libpqs_variables_count_only_where_there_is_no_url() {
         let folder = tempfile::tempdir().unwrap();
         let mut pairs = vec![("PGHOST", "pg"), ("PGUSER", "ann")];

@@ -17,13 +17,14 @@ pub fn is_secret(key: &str) -> bool {
 
 /// A connection string with its password masked; all of it where it can't be told what is the password.
 pub fn redact_url(url: &str) -> Cow<'_, str> {
-    let Some((scheme, rest)) = url.split_once("://") else {
+    let Some(rest) = super::connection::url_behind_scheme(url) else {
         return redact_words(url).map_or(Cow::Borrowed(MASK), Cow::Owned);
     };
+    let scheme = url.strip_suffix(rest).unwrap_or_default();
     // A password may hold an unescaped @: everything up to the last one is the credentials.
     let (credentials, address) = rest.rsplit_once('@').unwrap_or(("", rest));
     let (address, parameters) = address.split_once('?').unwrap_or((address, ""));
-    let mut shown = format!("{scheme}://");
+    let mut shown = scheme.to_owned();
     if !credentials.is_empty() {
         let (user, password) =
             credentials.split_once(':').map_or((credentials, false), |(user, _)| (user, true));
@@ -76,6 +77,8 @@ mod tests {
             "host=db user=ann password = 'it\\'s hunter2' dbname=flows",
             "hunter2",
             "host=db password='hunter2",
+            "host=db password=hunter2://x",
+            "mysql://db/flows?hunter2",
         ] {
             let shown = redact_url(url);
             assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{url} shows as {shown}");

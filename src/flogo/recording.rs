@@ -13,7 +13,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json;
-use crate::proto::v1::{HistoryEvent, history_event::Event};
+use crate::{
+    proto::v1::{HistoryEvent, history_event::Event},
+    sentence::quotable,
+};
 
 /// Why a line of a recording is no event.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +28,7 @@ pub enum Error {
     #[error("not a recorded request: {}", in_line(.0))]
     Line(serde_json::Error),
     /// The request says nothing that can be understood.
-    #[error("{method} {path}")]
+    #[error("{} {}", quotable(method), quotable(path))]
     Request {
         /// Its method.
         method: String,
@@ -180,6 +183,13 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_named_without_its_control_characters() {
+        let line = br#"{"method":"POST","path":"/v1/instances/end?\n\u001b[2J","body":{}}"#;
+        let error = Seen::default().event(line).unwrap_err();
+        assert_eq!(error.to_string(), "POST /v1/instances/end?\\n\\u{1b}[2J");
+    }
 
     #[test]
     fn paths_are_unescaped() {

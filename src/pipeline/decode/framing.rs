@@ -4,7 +4,10 @@ use bytes::{Buf, Bytes};
 use prost::Message;
 
 use super::Reject;
-use crate::proto::{sliced::HistoryEvent, v1};
+use crate::{
+    proto::{sliced::HistoryEvent, v1},
+    sentence::quotable,
+};
 
 /// First byte of Confluent's framing. It is never the first byte of protobuf: field number 0 does not exist.
 const CONFLUENT: u8 = 0x00;
@@ -21,8 +24,9 @@ pub(super) fn open(payload: &Bytes) -> Result<HistoryEvent, Reject> {
 }
 
 fn json(payload: &Bytes) -> Result<HistoryEvent, Reject> {
-    let event: v1::HistoryEvent =
-        serde_json::from_slice(payload).map_err(|error| Reject::Undecodable(format!("JSON: {error}")))?;
+    let event: v1::HistoryEvent = serde_json::from_slice(payload)
+        // It may quote the message, all of it and as it is.
+        .map_err(|error| Reject::Undecodable(format!("JSON: {}", quotable(&error.to_string()))))?;
     protobuf(&event.encode_to_vec().into())
 }
 

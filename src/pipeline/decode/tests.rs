@@ -77,6 +77,17 @@ fn what_is_no_event_is_rejected_with_its_reason() {
 }
 
 #[test]
+fn what_a_reject_quotes_of_the_message_is_short_and_on_one_line() {
+    let said = |phase: &str| {
+        let json = format!("{{\"flow\":{{\"phase\":\"{phase}\"}}}}");
+        decode(Some(b"f"), Some(&json.into()), LIMIT).unwrap_err().to_string()
+    };
+    let sentence = said("a\\n\\u0000\\u001b[2J");
+    assert!(sentence.contains("unknown variant `a\\n\\u{0}\\u{1b}[2J`"), "{sentence}");
+    assert!(said(&"x".repeat(LIMIT)).len() < 500);
+}
+
+#[test]
 fn text_that_is_not_utf_8_is_rejected_with_the_name_of_its_field() {
     let of = |task_name: &'static [u8], flow_instance_id: &'static [u8]| {
         let step = crate::proto::sliced::StepEvent {

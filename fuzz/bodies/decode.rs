@@ -1,0 +1,96 @@
+//! A whole record: key and value, in each framing.
+
+use bytes::Bytes;
+use flowtrail::{
+    model::Event,
+    pipeline::decode::{Decoded, Reject, decode as decode_record},
+    proto::v1::HistoryEvent,
+};
+use prost::Message as _;
+
+use super::{AT_LEAST, bounded, event, sentence};
+
+/// How much of the message a sentence about it may quote.
+const QUOTED: usize = 64;
+
+/// Two bytes and a key before the message. Of the first, bits 0 and 1 are the framing (bare, Confluent with a short
+/// and with a long index, JSON), bit 2 takes the key away, bit 3 makes the limit 64 bytes. The second is the length of
+/// the key.
+pub fn decode(input: &[u8]) {
+    let [how, length, rest @ ..] = input else { return };
+    let (key, message) = rest.split_at(usize::from(*length).min(rest.len()));
+    let key = (how & 4 == 0).then_some(key);
+    let limit = if how & 8 == 0 { 1 << 20 } else { 64 };
+    let payload = framed(how & 3, message);
+
+    let decoded = checked(key, &payload, limit);
+    if how & 3 != 3 {
+        strictly_read(key, message, limit, &decoded);
+    }
+}
+
+fn framed(framing: u8, message: &[u8]) -> Bytes {
+    let head: &[u8] = match framing {
+        1 => &[0, 0, 0, 0, 9, 0],
+        2 => &[0, 0, 0, 0, 9, 2, 0],
+        3 if message.first() != Some(&b'{') => b"{",
+        _ => b"",
+    };
+    [head, message].concat().into()
+}
+
+/// What the record decodes to, after all that holds of it was looked at.
+pub(crate) fn checked(key: Option<&[u8]>, payload: &Bytes, limit: usize) -> Result<Decoded, Reject> {
+    let given = payload.len() + key.map_or(0, <[u8]>::len);
+    let decoded = bounded(AT_LEAST + 8 * given, || decode_record(key, Some(payload), limit));
+    assert_eq!(decoded, decode_record(key, Some(payload), limit), "the same record is the same event");
+    match &decoded {
+        Ok(decoded) => {
+            event::check(&decoded.event, limit);
+            assert!(
+                decoded.sanitized.is_sorted_by(|a, b| a < b),
+                "each oddity once: {:?}",
+                decoded.sanitized
+            );
+            clean_stays_clean(&decoded.event);
+        }
+        Err(reject) => {
+            sentence::sentence(reject, QUOTED);
+        }
+    }
+    decoded
+}
+
+/// An event that was put right, written again, is the same event with nothing to put right.
+fn clean_stays_clean(event: &Event) {
+    let key = match event {
+        Event::Flow { flow, .. }
+        | Event::Step { flow, .. }
+        | Event::Rewind { flow, .. }
+        | Event::Deleted { flow, .. }
+        | Event::Snapshot { flow, .. } => flow.as_str(),
+        Event::App(_) => "",
+    };
+    let again = event::written(event).encode_to_vec().into();
+    let again = decode_record(Some(key.as_bytes()), Some(&again), usize::MAX).unwrap();
+    assert_eq!(again, Decoded { event: event.clone(), sanitized: Vec::new() });
+}
+
+/// A message that other programs can read, written again by them in either form, means the same.
+fn strictly_read(key: Option<&[u8]>, message: &[u8], limit: usize, decoded: &Result<Decoded, Reject>) {
+    let Ok(event @ HistoryEvent { event: Some(_) }) = HistoryEvent::decode(message) else { return };
+    if !matches!(message.first(), Some(0 | b'{')) {
+        assert_eq!(&decode_record(key, Some(&event.encode_to_vec().into()), limit), decoded);
+    }
+    // Numbers without a name and years beyond 9999 have no JSON.
+    let json = serde_json::to_vec(&event).ok().map(Bytes::from);
+    let json = json.filter(|json| serde_json::from_slice::<HistoryEvent>(json).is_ok());
+    if let Some(json) = json {
+        let read: HistoryEvent = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read, event);
+        assert_eq!(
+            decode_record(key, Some(&json), limit),
+            decode_record(key, Some(&framed(1, &event.encode_to_vec())), limit)
+        );
+    }
+}

@@ -13,7 +13,7 @@ mod upkeep;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::AtomicBool, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -129,6 +129,8 @@ pub(crate) struct Consume<B, D> {
     due: Due,
     /// By generation of a lease: where it stands before what may be no record, and how often it was seen there.
     stuck: HashMap<u64, (i64, u32)>,
+    /// The end of one of them is being looked at; one at a time, since each look takes a connection.
+    looking: Arc<AtomicBool>,
 }
 
 impl<B: Broker, D: Database> Consume<B, D> {
@@ -136,7 +138,15 @@ impl<B: Broker, D: Database> Consume<B, D> {
         let lane = |_: &LaneInput| LaneState { chunk: Chunk::default(), full_since: None, paused: None };
         let lanes = with.lanes.iter().map(lane).collect();
         let due = Due::at(now);
-        Self { with, lanes, readings: Readings::new(), committed: HashMap::new(), due, stuck: HashMap::new() }
+        Self {
+            with,
+            lanes,
+            readings: Readings::new(),
+            committed: HashMap::new(),
+            due,
+            stuck: HashMap::new(),
+            looking: Arc::default(),
+        }
     }
 
     /// Reads until `stop`, then waits until the lanes are gone, writes the last group offsets and leaves the group.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -133,10 +133,13 @@ impl<B: Broker, D: Database> Consume<B, D> {
             let seen = self.stuck.entry(lease.generation).or_insert((next, 0));
             *seen = if seen.0 == next { (next, seen.1.saturating_add(1)) } else { (next, 1) };
             // What is on its way comes within a second or two; after that a look is worth a connection.
-            if seen.1.is_multiple_of(STUCK) {
+            if seen.1 >= STUCK && !self.looking.swap(true, Relaxed) {
+                seen.1 = 0;
                 let (from, to, commands) = (Offset(next), Offset(end), self.with.commands.0.clone());
+                let looking = self.looking.clone();
                 let partition = lease.partition.clone();
                 self.with.consumer.is_hollow(&partition, from, to, move |is_hollow| {
+                    looking.store(false, Relaxed);
                     if is_hollow {
                         let _ = commands.send(Command::Hollow(lease, [from, to]));
                     }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use super::Record;
 use crate::{
     flogo::recording::{self, Recording},
-    proto::v1::HistoryEvent,
+    proto::{from_json, v1::HistoryEvent},
 };
 
 /// The largest encoded event that is read: what a topic takes.
@@ -135,7 +135,7 @@ impl<R: BufRead> Iterator for JsonLines<R> {
             let event = match self.input.read_until(b'\n', &mut line) {
                 Ok(0) => return None,
                 Ok(_) if line.trim_ascii().is_empty() => continue,
-                Ok(_) => serde_json::from_slice(line.trim_ascii_end()).map_err(Cause::Json),
+                Ok(_) => from_json(line.trim_ascii_end()).map_err(Cause::Json),
                 Err(error) => {
                     self.ended = true;
                     Err(Cause::Read(error))

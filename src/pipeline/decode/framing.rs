@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::Reject;
 use crate::{
-    proto::{sliced::HistoryEvent, v1},
+    proto::{from_json, sliced::HistoryEvent},
     sentence::quotable,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn open(payload: &Bytes) -> Result<HistoryEvent, Reject> {
 }
 
 fn json(payload: &Bytes) -> Result<HistoryEvent, Reject> {
-    let event: v1::HistoryEvent = serde_json::from_slice(payload)
+    let event = from_json(payload)
         // It may quote the message, all of it and as it is.
         .map_err(|error| Reject::Undecodable(format!("JSON: {}", quotable(&error.to_string()))))?;
     protobuf(&event.encode_to_vec().into())

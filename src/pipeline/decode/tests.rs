@@ -55,6 +55,24 @@ fn the_three_framings_give_the_same_event() {
 }
 
 #[test]
+fn numbers_that_the_contract_does_not_name_are_the_same_in_every_framing() {
+    let flow =
+        flow_event(FlowEvent { status: 4711, phase: 9, run: 7, flow_instance_id: "f".into(), ..sample() });
+    let json = br#"{"flow": {"flowInstanceId": "f", "run": "7", "status": 4711, "phase": 9}}"#;
+    let step =
+        StepEvent { flow_instance_id: "f".into(), step_id: "1".into(), status: -3, ..StepEvent::default() };
+    let step = HistoryEvent { event: Some(Wire::Step(step)) };
+    let json_step =
+        br#"{"step": {"flow_instance_id": "f", "step_id": "1", "status": -3, "phase": "PHASE_UNSPECIFIED"}}"#;
+    for (event, json) in [(flow, &json[..]), (step, &json_step[..])] {
+        let payload = Bytes::copy_from_slice(json);
+        assert_eq!(decode(Some(b"f"), Some(&payload), LIMIT).unwrap(), decode_event(&event, "f").unwrap());
+    }
+    let wrong = Bytes::from_static(br#"{"flow": {"flowInstanceId": "f", "status": 4711, "run": "x"}}"#);
+    assert_eq!(decode(Some(b"f"), Some(&wrong), LIMIT).unwrap_err().reason(), "undecodable");
+}
+
+#[test]
 fn an_index_of_another_message_is_rejected() {
     for header in [&[0, 0, 0, 0, 9, 2, 2][..], &[0, 0, 0, 0, 9, 4, 0, 0], &[0, 0, 0, 0, 9], &[0]] {
         let payload = Bytes::copy_from_slice(header);

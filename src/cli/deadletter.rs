@@ -78,25 +78,35 @@ struct Choice {
 
 impl Choice {
     fn filter(&self, ids: &[i64], now: Timestamp) -> Result<LetterFilter, UsageError> {
-        let when = |flag: &str, text: Option<&String>| {
-            text.map(|text| when::parse(text, now))
-                .transpose()
-                .map_err(|why| UsageError(format!("{flag}: {why}")))
-        };
         Ok(LetterFilter {
             ids: (!ids.is_empty()).then(|| ids.to_vec()),
             reasons: (!self.reasons.is_empty()).then(|| self.reasons.clone()),
             topic: self.topic.clone(),
-            since: when("--since", self.since.as_ref())?,
-            until: when("--until", self.until.as_ref())?,
+            since: when::given("--since", self.since.as_ref(), now)?,
+            until: when::given("--until", self.until.as_ref(), now)?,
         })
     }
+}
 
-    /// As [`Choice::filter`], for what changes something: everything has to be asked for in so many words.
-    fn deliberate(&self, ids: &[i64], all: bool) -> Result<LetterFilter, UsageError> {
-        let filter = self.filter(ids, clock::now())?;
+/// Which dead letters to change something about.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct Deliberate {
+    /// Numbers, as list shows them
+    #[arg(value_name = "NUMBER")]
+    ids: Vec<i64>,
+    #[command(flatten)]
+    choice: Choice,
+    /// All there are
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+}
+
+impl Deliberate {
+    /// Everything has to be asked for in so many words.
+    fn filter(&self) -> Result<LetterFilter, UsageError> {
+        let filter = self.choice.filter(&self.ids, clock::now())?;
         let narrows = filter.ids.is_some() || filter.reasons.is_some() || filter.topic.is_some();
-        if narrows || filter.since.is_some() || filter.until.is_some() || all {
+        if narrows || filter.since.is_some() || filter.until.is_some() || self.all {
             return Ok(filter);
         }
         Err(UsageError("say which: numbers, --reason, --topic, --since, --until, or --all".to_owned()))
@@ -129,14 +139,8 @@ Examples:
   flowtrail deadletter drop 17 18
   flowtrail deadletter drop --reason undecodable --until -30d --yes")]
 struct DropArgs {
-    /// Numbers, as list shows them
-    #[arg(value_name = "NUMBER")]
-    ids: Vec<i64>,
     #[command(flatten)]
-    choice: Choice,
-    /// All there are
-    #[arg(long, conflicts_with = "ids")]
-    all: bool,
+    which: Deliberate,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -194,7 +198,7 @@ fn summary(shown: &[LetterSummary], counts: &[(String, i64)]) -> String {
 }
 
 async fn drop_letters(args: DropArgs, postgres: &Postgres) -> anyhow::Result<()> {
-    let filter = args.choice.deliberate(&args.ids, args.all)?;
+    let filter = args.which.filter()?;
     let client = connect::connect(postgres, APPLICATION).await?;
     let failed = |error| PostgresError::of_statement(postgres, error);
     let counts = read::count_letters(&client, &filter).await.map_err(failed)?;
@@ -210,12 +214,12 @@ async fn drop_letters(args: DropArgs, postgres: &Postgres) -> anyhow::Result<()>
             None => bail!(UsageError("there is nobody to ask; add --yes to drop them".to_owned())),
         }
     }
-    let (mut after, mut dropped) = (i64::MIN, 0);
+    let (mut before, mut dropped) = (None, 0);
     loop {
-        let page = read::whole_letters(&client, &filter, after, PAGE).await.map_err(failed)?;
-        let ids: Vec<i64> = page.iter().map(|letter| letter.summary.id).collect();
+        let page = read::letters(&client, &filter, before, PAGE).await.map_err(failed)?;
+        let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
         let Some(last) = ids.last() else { break };
-        after = *last;
+        before = Some(*last);
         dropped += remove_letters(&client, &ids, &actor(), Removal::Dropped).await.map_err(failed)?;
     }
     let mut output = Output::stdout();
@@ -263,13 +267,14 @@ mod tests {
 
     #[test]
     fn changing_everything_has_to_be_asked_for() {
-        let choice = Choice::default();
-        assert!(choice.deliberate(&[], false).is_err());
-        assert!(choice.deliberate(&[], true).is_ok());
-        assert_eq!(choice.deliberate(&[1], false).unwrap().ids, Some(vec![1]));
-        let of_reason = Choice { reasons: vec!["refused".to_owned()], ..Choice::default() };
-        assert!(of_reason.deliberate(&[], false).is_ok());
-        let wrong = Choice { since: Some("yesterday-ish".to_owned()), ..Choice::default() };
-        assert!(wrong.deliberate(&[], true).unwrap_err().0.starts_with("--since: "));
+        assert!(Deliberate::default().filter().is_err());
+        assert!(Deliberate { all: true, ..Deliberate::default() }.filter().is_ok());
+        let one = Deliberate { ids: vec![1], ..Deliberate::default() };
+        assert_eq!(one.filter().unwrap().ids, Some(vec![1]));
+        let choice = Choice { reasons: vec!["refused".to_owned()], ..Choice::default() };
+        assert!(Deliberate { choice, ..Deliberate::default() }.filter().is_ok());
+        let choice = Choice { since: Some("yesterday-ish".to_owned()), ..Choice::default() };
+        let wrong = Deliberate { choice, all: true, ..Deliberate::default() };
+        assert!(wrong.filter().unwrap_err().0.starts_with("--since: "));
     }
 }

@@ -133,17 +133,12 @@ async fn list(args: List, postgres: &Postgres) -> anyhow::Result<()> {
 }
 
 fn filter(args: &List, now: Timestamp) -> Result<Filter, UsageError> {
-    let when = |flag: &str, text: Option<&String>| {
-        text.map(|text| when::parse(text, now))
-            .transpose()
-            .map_err(|why| UsageError(format!("{flag}: {why}")))
-    };
     Ok(Filter {
         statuses: args.statuses.iter().flat_map(|status| spellings(status)).collect(),
         flow: args.flow.clone(),
         app: args.app.clone(),
-        since: when("--since", args.since.as_ref())?,
-        until: when("--until", args.until.as_ref())?,
+        since: when::given("--since", args.since.as_ref(), now)?,
+        until: when::given("--until", args.until.as_ref(), now)?,
         after: None,
     })
 }

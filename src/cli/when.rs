@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::{Timestamp, civil};
 
+use super::UsageError;
+
 /// Reads `2026-11-21T10:00:00Z`, `2026-11-21` (midnight, UTC), or how long ago: `2h`, `-2h`, `1h30m`, `7d`.
 pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
@@ -20,6 +22,15 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         "want a time like 2026-11-21T10:00:00Z or 2026-11-21 (UTC), or how long ago, like 90s, 30m, 2h, 7d".to_owned()
     })?;
     now.checked_sub(ago).map_err(|_| "that is before all times that can be told".to_owned())
+}
+
+/// A flag's time, if it is given; what is wrong names the flag.
+pub(crate) fn given(
+    flag: &str,
+    text: Option<&String>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, UsageError> {
+    text.map(|text| parse(text, now)).transpose().map_err(|why| UsageError(format!("{flag}: {why}")))
 }
 
 /// Numbers, each with a unit, without a gap.

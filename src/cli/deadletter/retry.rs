@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     super::output::{Column, Format, Output},
-    APPLICATION, Choice, PAGE, actor,
+    APPLICATION, Deliberate, PAGE, actor,
 };
 use crate::{
     config::Config,
@@ -28,14 +28,8 @@ Examples:
 What is stored is removed from the dead letters and noted in ft_audit; the rest stays, and the exit code is 1. Rows are
 idempotent: a retry that was cut off is simply repeated.")]
 pub(super) struct Args {
-    /// Numbers, as list shows them
-    #[arg(value_name = "NUMBER")]
-    ids: Vec<i64>,
     #[command(flatten)]
-    choice: Choice,
-    /// All there are
-    #[arg(long, conflicts_with = "ids")]
-    all: bool,
+    which: Deliberate,
     /// How to print it
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
@@ -61,7 +55,7 @@ const COLUMNS: [Column<Left>; 2] = [
 
 pub(super) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let postgres = &config.postgres;
-    let filter = args.choice.deliberate(&args.ids, args.all)?;
+    let filter = args.which.filter()?;
     let failed = |error| PostgresError::of_statement(postgres, error);
     // Rows are written as a collector writes them; letters and audit with a commit that waits for the disk, which
     // then has the rows too.

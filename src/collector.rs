@@ -200,19 +200,8 @@ fn start(
     let mirror = Mirror::new(config)?.map(Arc::new);
     let commands = mpsc::channel();
     let mut tasks = JoinSet::new();
-    let lanes = (0..collector.lanes)
-        .map(|lane| {
-            start_lane(
-                lane,
-                collector,
-                &shown,
-                (&store, &mirror),
-                (&commands.0, rand::random()),
-                &mut tasks,
-                stop,
-            )
-        })
-        .collect();
+    let together = Lanes { collector, shown: &shown, store: &store, mirror, commands: &commands.0, stop };
+    let lanes = (0..collector.lanes).map(|lane| together.start(lane, rand::random(), &mut tasks)).collect();
     let consume = Consume::new(
         Setup {
             consumer,
@@ -240,52 +229,56 @@ fn start(
     Ok((tasks, ConsumerThread { thread, ended }))
 }
 
-/// Starts the tasks of a lane, which end with `stop`.
-pub(crate) fn start_lane<D: Database>(
-    lane: usize,
-    collector: &config::Collector,
-    shown: &Shown,
-    (store, mirror): (&Arc<D>, &Option<Arc<Mirror>>),
-    (commands, jitter): (&mpsc::Sender<Command>, u64),
-    tasks: &mut Tasks,
-    stop: &CancellationToken,
-) -> LaneInput {
-    let load = Arc::new(Load::default());
-    // Unbounded in length and bounded in bytes: the consumer looks at `load` before it reads on.
-    let (sender, input) = sync::mpsc::unbounded_channel();
-    // One word and one batch: the writer is asked before it is handed anything.
-    let (ready, free) = sync::mpsc::channel(1);
-    let (output, batches) = sync::mpsc::channel(1);
-    let gatherer = Gatherer {
-        input,
-        load: load.clone(),
-        ready: free,
-        output,
-        limits: Limits {
-            rows: collector.batch_rows,
-            bytes: collector.batch_bytes,
-            payload_bytes: collector.max_payload_bytes,
-        },
-        linger: Duration::from_millis(collector.linger_ms),
-    };
-    let writer = Writer {
-        lane,
-        store: store.clone(),
-        mirror: mirror.clone(),
-        jitter,
-        input: batches,
-        ready,
-        commands: commands.clone(),
-        health: shown.health.clone(),
-    };
-    let gathering = stop.clone();
-    tasks.spawn(async move {
-        gatherer.run(gathering).await;
-        Ok(())
-    });
-    let writing = stop.clone();
-    tasks.spawn(async move { Ok(writer.run(writing).await?) });
-    LaneInput { sender, load }
+/// What the lanes of a collector have in common.
+pub(crate) struct Lanes<'a, D> {
+    pub(crate) collector: &'a config::Collector,
+    pub(crate) shown: &'a Shown,
+    pub(crate) store: &'a Arc<D>,
+    pub(crate) mirror: Option<Arc<Mirror>>,
+    pub(crate) commands: &'a mpsc::Sender<Command>,
+    pub(crate) stop: &'a CancellationToken,
+}
+
+impl<D: Database> Lanes<'_, D> {
+    /// Starts the tasks of a lane, which end with `stop`. `jitter` is the seed of its back-off's.
+    pub(crate) fn start(&self, lane: usize, jitter: u64, tasks: &mut Tasks) -> LaneInput {
+        let load = Arc::new(Load::default());
+        // Unbounded in length and bounded in bytes: the consumer looks at `load` before it reads on.
+        let (sender, input) = sync::mpsc::unbounded_channel();
+        // One word and one batch: the writer is asked before it is handed anything.
+        let (ready, free) = sync::mpsc::channel(1);
+        let (output, batches) = sync::mpsc::channel(1);
+        let gatherer = Gatherer {
+            input,
+            load: load.clone(),
+            ready: free,
+            output,
+            limits: Limits {
+                rows: self.collector.batch_rows,
+                bytes: self.collector.batch_bytes,
+                payload_bytes: self.collector.max_payload_bytes,
+            },
+            linger: Duration::from_millis(self.collector.linger_ms),
+        };
+        let writer = Writer {
+            lane,
+            store: self.store.clone(),
+            mirror: self.mirror.clone(),
+            jitter,
+            input: batches,
+            ready,
+            commands: self.commands.clone(),
+            health: self.shown.health.clone(),
+        };
+        let gathering = self.stop.clone();
+        tasks.spawn(async move {
+            gatherer.run(gathering).await;
+            Ok(())
+        });
+        let writing = self.stop.clone();
+        tasks.spawn(async move { Ok(writer.run(writing).await?) });
+        LaneInput { sender, load }
+    }
 }
 
 fn flatten(ended: Result<Result<(), CollectError>, tokio::task::JoinError>) -> Result<(), CollectError> {

@@ -282,7 +282,7 @@ fn in_simulated_time<T>(course: impl Future<Output = T>) -> T {
 }
 
 fn run(seed: u64) -> Course {
-    in_simulated_time(async { simulate(seed).await })
+    in_simulated_time(simulate(seed))
 }
 
 /// A variable of the environment as a number.

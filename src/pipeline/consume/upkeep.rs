@@ -12,7 +12,7 @@ use crate::{
     http::Condition,
     kafka::{Lease, broker::Broker},
     model::{Offset, Partition},
-    postgres::Database,
+    postgres::{Database, Stored},
 };
 
 /// How often all group offsets are written again, whether they moved or not.
@@ -155,15 +155,10 @@ impl<B: Broker, D: Database> Consume<B, D> {
         if known.is_empty() {
             return;
         }
-        let (store, commands) = (self.with.store.clone(), self.with.commands.0.clone());
-        self.with.runtime.spawn(async move {
-            let partitions: Vec<Partition> = known.iter().map(|(_, lease)| lease.partition.clone()).collect();
-            // Whoever is away now is asked again.
-            let Ok(Ok(found)) = tokio::time::timeout(ASK, store.read(&partitions)).await else { return };
-            let found: HashMap<_, _> =
-                found.into_iter().map(|(partition, at)| (partition, at.next)).collect();
+        let partitions = known.iter().map(|(_, lease)| lease.partition.clone()).collect();
+        self.ask(partitions, |found| {
             let went_back = |(was, lease): (Offset, Arc<Lease>)| {
-                let stored = found.get(&lease.partition).copied();
+                let stored = found.get(&lease.partition).map(|stored| stored.next);
                 (stored < Some(was)).then_some((lease, stored))
             };
             let again: Vec<_> = known.into_iter().filter_map(went_back).collect();
@@ -174,7 +169,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
                     "less is stored than was; reading goes on from it"
                 );
             }
-            let _ = commands.send(Command::Again(again));
+            Command::Again(again)
         });
     }
 
@@ -183,19 +178,30 @@ impl<B: Broker, D: Database> Consume<B, D> {
         if partitions.is_empty() {
             return;
         }
+        self.ask(partitions.clone(), |mut found| {
+            let known = partitions.into_iter().map(|partition| {
+                let stored = found.remove(&partition);
+                (partition, stored)
+            });
+            Command::Known(known.collect())
+        });
+    }
+
+    /// Asks Postgres what is stored of partitions, and tells the consumer what follows from it. Without an answer nothing
+    /// does, and it is asked again when it is due.
+    fn ask(
+        &self,
+        partitions: Vec<Partition>,
+        follows: impl FnOnce(HashMap<Partition, Stored>) -> Command + Send + 'static,
+    ) {
         let (store, commands) = (self.with.store.clone(), self.with.commands.0.clone());
         self.with.runtime.spawn(async move {
             match tokio::time::timeout(ASK, store.read(&partitions)).await {
                 Ok(Ok(found)) => {
-                    let mut found: HashMap<_, _> = found.into_iter().collect();
-                    let known = partitions.into_iter().map(|partition| {
-                        let stored = found.remove(&partition);
-                        (partition, stored)
-                    });
-                    let _ = commands.send(Command::Known(known.collect()));
+                    let _ = commands.send(follows(found.into_iter().collect()));
                 }
-                Ok(Err(error)) => tracing::debug!(error, "stored offsets still can't be read"),
-                Err(_) => tracing::debug!("Postgres still does not answer"),
+                Ok(Err(error)) => tracing::debug!(error, "stored offsets can't be read"),
+                Err(_) => tracing::debug!("Postgres does not answer"),
             }
         });
     }

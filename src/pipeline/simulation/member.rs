@@ -13,7 +13,7 @@ use super::{
     database::FakeDatabase,
 };
 use crate::{
-    collector::{Shown, Tasks, start_lane},
+    collector::{Lanes, Shown, Tasks},
     config::{Config, OnGap},
     http::Health,
     kafka::rebalance::Assignment,
@@ -42,19 +42,16 @@ impl Member {
         let assignment = Arc::new(Assignment::new(LANES));
         let (commands, stop) = (mpsc::channel(), CancellationToken::new());
         let mut tasks = JoinSet::new();
-        let lanes = (0..LANES).map(|lane| {
-            let jitter = id * 10 + u64::try_from(lane).unwrap();
-            start_lane(
-                lane,
-                &config.collector,
-                &shown,
-                (database, &None),
-                (&commands.0, jitter),
-                &mut tasks,
-                &stop,
-            )
-        });
-        let lanes = lanes.collect();
+        let together = Lanes {
+            collector: &config.collector,
+            shown: &shown,
+            store: database,
+            mirror: None,
+            commands: &commands.0,
+            stop: &stop,
+        };
+        let jitter = |lane: usize| id * 10 + u64::try_from(lane).unwrap();
+        let lanes = (0..LANES).map(|lane| together.start(lane, jitter(lane), &mut tasks)).collect();
         let consume = Consume::new(
             Setup {
                 consumer: FakeConsumer::new(id, cluster.clone(), database.clone(), assignment.clone()),

@@ -13,20 +13,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The contract test compares this one with the last released descriptor.
     fs::write(out.join("contract.binpb"), &encoded)?;
 
-    prost_build::Config::new()
+    let mut config = prost_build::Config::new();
+    config
         // Payloads are slices of the Kafka message, not copies of it.
         .bytes(["."])
         .compile_well_known_types()
-        .extern_path(".google.protobuf", "::pbjson_types")
-        .compile_fds(descriptors.clone())?;
+        .extern_path(".google.protobuf", "::pbjson_types");
+    config.compile_fds(descriptors.clone())?;
     let sliced = out.join("sliced");
     fs::create_dir_all(&sliced)?;
-    prost_build::Config::new()
-        .bytes(["."])
-        .compile_well_known_types()
-        .extern_path(".google.protobuf", "::pbjson_types")
-        .out_dir(sliced)
-        .compile_fds(with_text_as_bytes(descriptors))?;
+    config.out_dir(sliced).compile_fds(with_text_as_bytes(descriptors))?;
     pbjson_build::Builder::new()
         .register_descriptors(&encoded)?
         .ignore_unknown_fields()

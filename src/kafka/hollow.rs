@@ -39,11 +39,8 @@ pub(crate) struct Looker {
 impl Looker {
     /// Nothing is connected before the first look.
     pub(crate) fn new(kafka: &config::Kafka) -> Self {
-        let mut settings = client::settings(kafka, &[], &[]);
-        settings.set("group.id", &kafka.group);
-        for (name, value) in LOOK {
-            settings.set(name, value);
-        }
+        let needs = [&LOOK[..], &[("group.id", kafka.group.as_str())]].concat();
+        let mut settings = client::settings(kafka, &[], &needs);
         // Settings of members of a group.
         settings.remove("group.protocol");
         settings.remove("group.instance.id");

@@ -110,16 +110,18 @@ impl Sieve {
     /// of reading. A letter that a record has already, because a field was cut say, is to be replaced by these.
     pub fn finish(mut self) -> (Fold, Vec<Envelope>, Vec<DeadLetter>) {
         self.culprits.sort_unstable_by_key(|(number, _)| *number);
-        let is_culprit = |number: &usize| self.culprits.binary_search_by_key(number, |(it, _)| *it).is_ok();
-        let taken = |number: &usize| !is_culprit(number);
+        let taken = |number: &usize| self.culprits.binary_search_by_key(number, |(it, _)| *it).is_err();
         let fold = self.fold(self.events.iter().map(|(_, number)| *number).filter(taken));
-        let numbers: Vec<usize> = (0..self.records.len()).filter(taken).collect();
-        let rest = numbers.into_iter().filter_map(|number| self.records.get(number).cloned()).collect();
-        let letter = |(number, refusal): (usize, Refusal)| {
-            let record = self.records.get(number)?;
-            Some(dead_letter(record, REFUSED, refusal.sqlstate, refusal.sentence))
-        };
-        let letters = self.culprits.into_iter().filter_map(letter).collect();
+        let mut culprits = self.culprits.into_iter().peekable();
+        let (mut rest, mut letters) = (Vec::new(), Vec::new());
+        for (number, record) in self.records.into_iter().enumerate() {
+            match culprits.next_if(|(culprit, _)| *culprit == number) {
+                Some((_, Refusal { sqlstate, sentence, .. })) => {
+                    letters.push(dead_letter(&record, REFUSED, sqlstate, sentence));
+                }
+                None => rest.push(record),
+            }
+        }
         (fold, rest, letters)
     }
 }

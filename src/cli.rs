@@ -30,6 +30,8 @@ mod lag;
 mod output;
 mod publish;
 mod schema;
+mod slice;
+mod verify;
 mod when;
 
 #[cfg(feature = "dev-stack")]
@@ -89,6 +91,8 @@ enum Command {
     Publish(publish::Args),
     /// Show how far a consumer group is behind, in records and seconds
     Lag(lag::Args),
+    /// Compare what is on the topic with what the tables hold
+    Verify(verify::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
     /// Show, retry or drop messages that could not become rows
@@ -105,7 +109,6 @@ pub(crate) enum Outcome {
     /// It did what it was asked.
     Done,
     /// It was asked to check, and found a difference.
-    #[expect(dead_code, reason = "for the commands that check")]
     Difference,
 }
 
@@ -156,6 +159,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Collect(args) => Box::pin(collect::run(args, config)).await.map(Outcome::from),
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),
+        Command::Verify(args) => Box::pin(verify::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
@@ -242,8 +246,15 @@ mod tests {
         command.clone().debug_assert();
         assert!(command.render_long_help().to_string().contains("Start here"));
         let letters = ["list", "show", "retry", "drop", "export"].map(|name| ["deadletter", name]);
-        let others =
-            [&["lag"][..], &["flow"], &["flow", "list"], &["flow", "show"], &["config"], &["deadletter"]];
+        let others = [
+            &["lag"][..],
+            &["verify"],
+            &["flow"],
+            &["flow", "list"],
+            &["flow", "show"],
+            &["config"],
+            &["deadletter"],
+        ];
         for path in others.into_iter().chain(letters.iter().map(|path| &path[..])) {
             let found = path.iter().try_fold(&command, |command, name| command.find_subcommand(name));
             let help = found.and_then(clap::Command::get_after_help).unwrap().to_string();

@@ -10,6 +10,8 @@
 //! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
 //! 6. into the tables that [`schema`] made.
 //!
+//! [`verify`] compares what is on the topic with what the tables hold.
+//!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
 //! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
 
@@ -30,6 +32,8 @@ pub mod collector;
 pub mod postgres;
 
 pub mod schema;
+
+pub mod verify;
 
 pub mod http;
 

@@ -7,6 +7,7 @@ mod copy;
 mod dead_letter;
 mod fault;
 mod gap;
+mod held;
 mod law;
 mod offset;
 mod offset_reader;
@@ -22,11 +23,13 @@ mod store;
 mod straight;
 mod write;
 
+pub(crate) use self::held::Holdings;
 pub use self::{
     batch::{Batch, Ops, Tally, Written},
     dead_letter::{DeadLetter, Removal, remove_letters},
     fault::{Fault, sentence},
     gap::Gap,
+    held::Held,
     offset::{LastRecord, Progress, Stored, read as read_offsets},
     pooler::keeps_sessions,
     refusal::{Refusal, WriteError},

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     error::RDKafkaErrorCode,
     producer::{BaseProducer, Producer as _},
 };
@@ -23,6 +23,9 @@ const CREATED_TOPIC_POLL: Duration = Duration::from_millis(50);
 
 /// How long a client that got no answer is asked why: a poll of no length would see one event only.
 const ERRORS_POLL: Duration = Duration::from_millis(50);
+
+/// How long the brokers may take to tell a topic's settings.
+const DESCRIBE: Duration = Duration::from_secs(10);
 
 /// A topic as the brokers describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,20 @@ impl Admin {
         let ended =
             |error: JoinError| Error::Other { doing: "ask Kafka for its topics", reason: error.to_string() };
         answer.await.map_err(ended)?
+    }
+
+    /// Whether Kafka keeps every record of a topic until its time is over, and compacts none away.
+    pub async fn keeps_every_record(&self, topic: &str) -> Result<bool, Error> {
+        const DOING: &str = "read a topic's settings";
+        let options = AdminOptions::new().request_timeout(Some(DESCRIBE));
+        let answer = self.changing.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+        let answer = answer.map_err(|error| Error::asking(DOING, &error, &self.context))?;
+        let policy = answer.into_iter().flatten().find_map(|found| {
+            let policy = found.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
+            policy.and_then(|entry| entry.value)
+        });
+        // Who may not see it can't say so.
+        Ok(policy.is_some_and(|policy| !policy.contains("compact")))
     }
 
     /// The topic of this name, which is created with `partitions` partitions and `configs` where it is missing; an

@@ -9,6 +9,7 @@ use std::{
 use rdkafka::{
     ClientConfig, ClientContext, Statistics,
     config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::ProducerContext,
@@ -159,6 +160,9 @@ impl ClientContext for Context {
 
     fn stats(&self, _: Statistics) {}
 }
+
+/// For consumers outside of groups.
+impl ConsumerContext for Context {}
 
 /// For producers that only ask questions.
 impl ProducerContext for Context {

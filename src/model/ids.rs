@@ -23,6 +23,11 @@ impl FlowId {
         Self(id)
     }
 
+    /// Takes an id that a table holds, whoever wrote it.
+    pub(crate) fn held(id: Text) -> Self {
+        Self(id)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -36,6 +41,11 @@ impl Borrow<str> for FlowId {
 }
 
 impl StepId {
+    /// Takes an id that a table holds, whoever wrote it.
+    pub(crate) fn held(id: Text) -> Self {
+        Self(id)
+    }
+
     /// Takes an id that decode has checked.
     pub(crate) fn new(id: Text) -> Self {
         debug_assert!(!id.is_empty() && id.len() <= MAX_ID_BYTES && !id.contains('\0'), "{id:?}");

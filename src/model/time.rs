@@ -41,6 +41,11 @@ impl Micros {
         self.0 - POSTGRES_EPOCH
     }
 
+    /// From microseconds since 2000; `None` for `infinity` and what else no event can say.
+    pub(crate) fn from_postgres(micros: i64) -> Option<Self> {
+        micros.checked_add(POSTGRES_EPOCH).and_then(Self::new)
+    }
+
     /// The milliseconds from `self` to `end` with three decimals: the text of `flowstate.executiontime`.
     pub fn millis_until(self, end: Self) -> String {
         let micros = end.0 - self.0;

@@ -93,6 +93,19 @@ impl FlowFold {
             || self.steps.values().any(|step| step.rerun)
             || self.steps.keys().zip(self.steps.keys().skip(1)).any(|(a, b)| a.0 == b.0)
     }
+
+    /// Joins what two sets of events say of one flow.
+    pub fn join(&mut self, other: Self) {
+        for (run, row) in other.runs {
+            put(&mut self.runs, run, row, |old, new| old.merge(*new));
+        }
+        for (execution, row) in other.steps {
+            put(&mut self.steps, execution, row, |old, new| old.merge(*new));
+        }
+        self.rewinds.extend(other.rewinds);
+        self.tombstone = max(self.tombstone, other.tombstone);
+        self.snapshots.extend(other.snapshots);
+    }
 }
 
 /// What a set of events says: at most one row per key. The unit that [`crate::pipeline::store`] writes.

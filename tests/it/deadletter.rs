@@ -15,7 +15,7 @@ use crate::{
     traffic::{assert_stored, send, traffic},
 };
 
-async fn deadletter(config: &Config, arguments: &[&str]) -> String {
+pub async fn deadletter(config: &Config, arguments: &[&str]) -> String {
     done(configured(config, ["deadletter"]).args(arguments)).await
 }
 

@@ -23,7 +23,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 pub use self::{
     dump::{assert_same, of_database, of_fold},
-    generate::Case,
+    generate::{Case, Record as CaseRecord},
     oracle::{Oracle, Rules},
 };
 use crate::servers;

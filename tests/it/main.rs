@@ -38,3 +38,4 @@ mod sharing;
 mod skew;
 mod topics;
 mod traffic;
+mod verify;

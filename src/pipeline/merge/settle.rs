@@ -73,7 +73,9 @@ impl Fold {
 }
 
 impl FlowFold {
-    fn settle(mut self) -> FlowTables {
+    /// What the tables hold of the flow once this is all there is of it; other instances may name it as their original,
+    /// which is not counted here.
+    pub fn settle(mut self) -> FlowTables {
         if let Some(dead) = self.tombstone {
             self.runs.retain(|run, _| !dead.covers(*run));
             self.steps.retain(|(_, execution), _| !dead.covers(*execution));

@@ -172,20 +172,6 @@ impl Fold {
     }
 }
 
-impl FlowFold {
-    fn join(&mut self, other: Self) {
-        for (run, row) in other.runs {
-            self.runs.entry(run).and_modify(|mine| mine.merge((*row).clone())).or_insert(row);
-        }
-        for (key, row) in other.steps {
-            self.steps.entry(key).and_modify(|mine| mine.merge((*row).clone())).or_insert(row);
-        }
-        self.rewinds.extend(other.rewinds);
-        self.tombstone = self.tombstone.max(other.tombstone);
-        self.snapshots.extend(other.snapshots);
-    }
-}
-
 impl Database for FakeDatabase {
     type Session = FakeSession;
 

@@ -62,6 +62,15 @@ pub(crate) struct Drained {
     pub(crate) postgres: PostgresUse,
 }
 
+/// What it took to compare all of the topic with the tables.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verified {
+    /// From the start of the process to its end.
+    pub(crate) seconds: f64,
+    /// Events by second.
+    pub(crate) events_per_second: f64,
+}
+
 /// When what happened, in seconds since 1970 by Postgres's clock.
 #[derive(Debug, Clone, Copy)]
 struct Times {
@@ -78,6 +87,26 @@ SELECT extract(epoch FROM clock_timestamp())::float8,
     (SELECT COALESCE(sum(nextoffset), 0)::bigint FROM ft_offset WHERE consumergroup = $1)";
 
 impl Drain<'_> {
+    /// Compares the topic with what a group drained of it; seconds from the start of the process to its end.
+    pub(crate) async fn verify(&self, url: &str, group: &str) -> anyhow::Result<Verified> {
+        let began = clock::monotonic();
+        let mut command = Command::new(self.program);
+        command.args(["verify", "--topic", TOPIC, "--format", "json"]);
+        command.env("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap_servers).env("DATABASE_URL", url);
+        command.env("FLOWTRAIL_KAFKA__GROUP", group);
+        let ended = command.kill_on_drop(true).output().await.context("starting flowtrail verify")?;
+        if !ended.status.success() {
+            bail!("flowtrail verify: {}, {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+        }
+        let report: serde_json::Value = serde_json::from_slice(&ended.stdout)?;
+        if report.pointer("/summary/records").and_then(serde_json::Value::as_u64) != Some(self.traffic.events)
+        {
+            bail!("flowtrail verify did not read all events: {report}");
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        Ok(Verified { seconds, events_per_second: exact(self.traffic.events) / seconds })
+    }
+
     /// Drains the topic into a database whose tables are empty.
     pub(crate) async fn run(&self, url: &str, group: &str) -> anyhow::Result<Drained> {
         let client = connect(url).await?;

@@ -3,6 +3,7 @@
 //! A topic is filled once. Then, in turns: the collector, a process of its own, drains it into fresh tables; and two
 //! sessions bring the rows that it made into other fresh tables by `COPY`, which is as fast as these tables can be
 //! written with everything known beforehand. What counts is the ratio of the two: it says little about the machine.
+//! What was drained is compared with the topic by `flowtrail verify`, which is timed too.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
 //!
@@ -165,12 +166,13 @@ async fn round(
     traffic.expected.compare(&traffic::Contents::stored(&client).await?)?;
     let rows = raw_copy::Rows::of(&client).await?;
     drop(client);
+    let verified = drain.verify(&url, &format!("bench-{number}")).await?;
     databases.remove(&drained_into).await?;
 
     let url = databases.create(&copied_into).await?;
     let copied = rows.copy_into(&url).await?;
     databases.remove(&copied_into).await?;
-    Ok(Round { drain: drained, copy: copied })
+    Ok(Round { drain: drained, verify: verified, copy: copied })
 }
 
 /// The server, and the databases made there.

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use crate::{
     Args, Databases, connect,
-    drain::Drained,
+    drain::{Drained, Verified},
     raw_copy::Copied,
     traffic::{Contents, Traffic},
     usage,
@@ -34,6 +34,8 @@ pub(crate) struct Report {
 pub(crate) struct Round {
     /// The collector.
     pub(crate) drain: Drained,
+    /// What `flowtrail verify` took after it.
+    pub(crate) verify: Verified,
     /// What it is measured by.
     pub(crate) copy: Copied,
 }
@@ -118,6 +120,10 @@ impl Report {
             line("collector: CPU, µs/row", 2, &|r| r.drain.collector_cpu_seconds * 1e6 / rows),
             line("collector: Postgres CPU, µs/row", 2, &|r| r.drain.postgres.cpu_seconds * 1e6 / rows),
             line("collector: WAL, bytes/row", 0, &|r| r.drain.postgres.wal_bytes / rows),
+            line("verify: events/s ÷ the collector's", 2, &|r| {
+                r.verify.events_per_second / r.drain.events_per_second
+            }),
+            line("verify: events/s", 0, &|r| r.verify.events_per_second),
             line("raw COPY: rows/s", 0, &|r| r.copy.rows_per_second),
             line("raw COPY: s", 2, &|r| r.copy.seconds),
             line("raw COPY: Postgres CPU, µs/row", 2, &|r| r.copy.postgres.cpu_seconds * 1e6 / rows),

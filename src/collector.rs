@@ -117,6 +117,7 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
     };
     if tokio::time::timeout(limit, finish).await.is_err() {
         tracing::warn!(
+            event = "write_abandoned",
             limit_ms = limit.as_millis(),
             "what was being written is abandoned; it will be read again"
         );
@@ -125,7 +126,7 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
     lanes_done.cancel();
     // The last group offsets are written and the group is left; a broker that is away must not keep us.
     if tokio::time::timeout(limit, wait_for(consumer.thread)).await.is_err() {
-        tracing::warn!("the group could not be left in time");
+        tracing::warn!(event = "group_not_left", "the group could not be left in time");
     }
     // Lanes end without an error when the consumer does, so its word is looked for too.
     if !consumer_ended.is_terminated() {
@@ -161,7 +162,12 @@ async fn ready_tables(config: &Config, health: &Health) -> Result<(), CollectErr
         SchemaMode::Validate => schema::validate(&client).await?,
         SchemaMode::Update => {
             for change in schema::update(&mut client, SCHEMA_PATIENCE).await? {
-                tracing::info!(number = change.number, name = change.name, "schema change applied");
+                tracing::info!(
+                    event = "schema_changed",
+                    number = change.number,
+                    name = change.name,
+                    "schema change applied"
+                );
             }
         }
         SchemaMode::None => {}

@@ -77,7 +77,7 @@ pub async fn serve(
         };
         tokio::select! {
             ended = async { serving.await } => if let Err(error) = ended {
-                tracing::error!(%error, "the HTTP server ended");
+                tracing::error!(event = "http_ended", %error, "the HTTP server ended");
             },
             () = grace => {}
         }

@@ -1,9 +1,13 @@
 //! Logs: to stderr, as text or JSON.
 
+mod seldom;
+
 use std::io::{self, IsTerminal as _};
 
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+pub(crate) use self::seldom::Seldom;
 
 /// What is logged where nobody said anything. The drivers repeat at `info` what flowtrail says itself.
 const DEFAULT_LEVELS: &str = "info,librdkafka=warn,tokio_postgres=warn";

@@ -60,6 +60,39 @@ fn sql_is_written_in_postgres_and_schema_only() {
     }
 }
 
+/// Lines that a person at night may have to act on have names that stay, and are explained.
+#[test]
+fn every_line_that_a_collector_logs_has_a_name_that_the_operators_guide_explains() {
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for (path, text) in sources("src") {
+        let path = path.to_str().unwrap();
+        // What a person watches while it runs.
+        if path.contains("/dev") || path.contains("/publish") {
+            continue;
+        }
+        for level in ["info!(", "warn!(", "error!("] {
+            for (_, rest) in code(&text).match_indices(level).map(|(at, _)| code(&text).split_at(at)) {
+                let line = rest.split_once(level).unwrap().1.trim_start();
+                let name = line.strip_prefix("event = \"").and_then(|rest| rest.split_once('"'));
+                let name = name.unwrap_or_else(|| panic!("{path}: a line without a name: {line:.60}")).0;
+                assert!(
+                    guide.contains(&format!("| `{name}` |")),
+                    "docs/operations.md does not explain {name}"
+                );
+                names.push(name.to_owned());
+            }
+        }
+    }
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "a name is used twice");
+    let explained = guide.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 5);
+    // One of them is the heading.
+    assert_eq!(explained.count(), count + 1, "docs/operations.md explains a line that nobody logs");
+}
+
 #[test]
 fn a_file_that_grows_past_500_lines_is_taken_apart() {
     for folder in ["src", "tests", "fuzz/bodies"] {

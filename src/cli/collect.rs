@@ -47,10 +47,13 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let served = Served::start(&config).await?;
     let (address, topics) = (served.address, config.kafka.topics.join(" "));
-    tracing::info!(%address, group = config.kafka.group, topics, "collecting");
+    tracing::info!(event = "collector_started", %address, group = config.kafka.group, topics, "collecting");
     let outcome = collector::run(&config, served.shown(), stop).await;
     served.end().await;
-    tracing::info!("collector stopped");
+    match &outcome {
+        Ok(()) => tracing::info!(event = "collector_stopped", "collector stopped"),
+        Err(error) => tracing::error!(event = "collector_failed", %error, "the collector can't go on"),
+    }
     Ok(outcome?)
 }
 

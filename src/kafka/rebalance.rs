@@ -221,7 +221,12 @@ impl GroupContext {
         if !known {
             consumer.pause(list)?;
         }
-        tracing::info!(partitions = names(&partitions), paused = !known, "partitions assigned");
+        tracing::info!(
+            event = "partitions_assigned",
+            partitions = names(&partitions),
+            paused = !known,
+            "partitions assigned"
+        );
         Ok(())
     }
 
@@ -235,7 +240,12 @@ impl GroupContext {
             self.assignment.note_joined(false);
             metrics::rebalance("lost");
         }
-        tracing::info!(partitions = names(&partitions), lost = thrown_out, "partitions revoked");
+        tracing::info!(
+            event = "partitions_revoked",
+            partitions = names(&partitions),
+            lost = thrown_out,
+            "partitions revoked"
+        );
         if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
             consumer.incremental_unassign(list)
         } else {
@@ -249,11 +259,18 @@ impl GroupContext {
         match self.runtime.block_on(read) {
             Ok(Ok(found)) => Some(found),
             Ok(Err(error)) => {
-                tracing::warn!(error, "stored offsets can't be read; the partitions wait");
+                tracing::warn!(
+                    event = "offsets_not_read",
+                    error,
+                    "stored offsets can't be read; the partitions wait"
+                );
                 None
             }
             Err(_) => {
-                tracing::warn!("Postgres does not answer; the partitions wait");
+                tracing::warn!(
+                    event = "offsets_not_answered",
+                    "Postgres does not answer; the partitions wait"
+                );
                 None
             }
         }
@@ -297,13 +314,13 @@ impl ConsumerContext for GroupContext {
                 self.revoke(consumer, list)
             }
             other => {
-                tracing::error!(error = ?other, "a rebalance failed; all partitions are given back");
+                tracing::error!(event = "rebalance_failed", error = ?other, "a rebalance failed; all partitions are given back");
                 self.assignment.give_all_back();
                 consumer.unassign()
             }
         };
         if let Err(error) = answered {
-            tracing::error!(%error, "a rebalance could not be answered");
+            tracing::error!(event = "rebalance_not_answered", %error, "a rebalance could not be answered");
         }
     }
 
@@ -319,6 +336,7 @@ impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if let Some(topic) = created_again(message) {
             tracing::warn!(
+                event = "topic_created_again",
                 topic,
                 "a topic was created again; what was stored last is compared with what it has"
             );

@@ -35,6 +35,7 @@ use crate::{
     metrics::{self, LagTable},
     model::{Offset, Partition},
     postgres::{Database, Stored},
+    telemetry::Seldom,
 };
 
 /// What the lanes and helpers want of the consumer.
@@ -131,6 +132,8 @@ pub(crate) struct Consume<B, D> {
     stuck: HashMap<u64, (i64, u32)>,
     /// The end of one of them is being looked at; one at a time, since each look takes a connection.
     looking: Arc<AtomicBool>,
+    /// What lasts, and was said.
+    trouble: Seldom,
 }
 
 impl<B: Broker, D: Database> Consume<B, D> {
@@ -146,6 +149,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
             due,
             stuck: HashMap::new(),
             looking: Arc::default(),
+            trouble: Seldom::default(),
         }
     }
 
@@ -260,7 +264,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
         let list: Vec<Partition> = of_lane.map(|lease| lease.partition.clone()).collect();
         let done = if pause { self.with.consumer.pause(&list) } else { self.with.consumer.resume(&list) };
         if let Err(error) = done {
-            tracing::warn!(lane, pause, %error, "partitions could not be paused or resumed");
+            tracing::warn!(event = "pause_failed", lane, pause, %error, "partitions could not be paused or resumed");
         }
     }
 
@@ -309,17 +313,21 @@ impl<B: Broker, D: Database> Consume<B, D> {
             let mut next = |lease: &Arc<Lease>| Offset(self.readings.next(lease, &self.with.assignment).0);
             others.map(|lease| (lease.partition.clone(), next(lease))).collect()
         });
+        let name = partition.to_string();
         if let Err(error) = moved {
-            tracing::warn!(%partition, %error, "a partition could not be moved to its offset yet");
+            if self.trouble.is_due(&name, clock::monotonic()) {
+                tracing::warn!(event = "partition_not_moved", %partition, %error, "a partition could not be moved to its offset yet");
+            }
             self.with.assignment.wait(partition);
             return;
         }
+        self.trouble.over(&name);
         self.with.assignment.begin(partition, start);
     }
 
     fn resume(&self, partition: &Partition) {
         if let Err(error) = self.with.consumer.resume(std::slice::from_ref(partition)) {
-            tracing::warn!(%partition, %error, "a partition could not be resumed");
+            tracing::warn!(event = "partition_not_resumed", %partition, %error, "a partition could not be resumed");
         }
     }
 }

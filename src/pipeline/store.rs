@@ -30,6 +30,7 @@ use crate::{
     postgres::{
         Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Written,
     },
+    telemetry::Seldom,
 };
 
 /// A batch whose write takes longer than this is given up with its session, and tried again in another: a server
@@ -139,9 +140,16 @@ impl<D: Database> Writer<D> {
         let is_new =
             |letter: &&DeadLetter| !job.mirrored.contains(&(letter.partition.clone(), letter.offset));
         let letters: Vec<DeadLetter> = job.batch.dead_letters.iter().filter(is_new).cloned().collect();
-        let mut delays = self.delays();
+        let (mut delays, mut trouble) = (self.delays(), Seldom::default());
         while let Err(reason) = mirror.send(&letters).await {
-            tracing::warn!(lane = self.lane, reason, "a batch waits for its dead letters");
+            if trouble.is_due(&reason, clock::monotonic()) {
+                tracing::warn!(
+                    event = "dead_letter_topic_delayed",
+                    lane = self.lane,
+                    reason,
+                    "a batch waits for its dead letters"
+                );
+            }
             let delay = delays.next().unwrap_or(BACKOFF.1);
             if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                 return false;
@@ -168,6 +176,7 @@ impl<D: Database> Writer<D> {
     ) -> Result<Option<usize>, StoreError> {
         let records = std::mem::take(&mut job.records);
         tracing::warn!(
+            event = "row_refused",
             lane = self.lane,
             records = records.len(),
             reason = refusal.sentence,
@@ -210,24 +219,38 @@ impl<D: Database> Writer<D> {
         batch: &Batch,
         stop: &CancellationToken,
     ) -> Result<Option<Outcome>, StoreError> {
-        let mut delays = self.delays();
+        let (mut delays, mut trouble) = (self.delays(), Seldom::default());
+        let mut since = None;
         loop {
             match self.try_write(session, batch).await {
                 Ok(outcome) => {
                     self.health.met(Condition::Database);
+                    if let Some(since) = since {
+                        let waited_ms = milliseconds(clock::monotonic().duration_since(since));
+                        tracing::info!(
+                            event = "postgres_back",
+                            lane = self.lane,
+                            waited_ms,
+                            "Postgres takes batches again"
+                        );
+                    }
                     return Ok(Some(outcome));
                 }
                 Err(Trouble::Halt(error)) => return Err(error),
                 Err(Trouble::Refused(refusal)) => return Ok(Some(Outcome::Refused(refusal))),
                 Err(Trouble::Retry(reason)) => {
                     let delay = delays.next().unwrap_or(BACKOFF.1);
-                    let wait = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                    tracing::warn!(
-                        lane = self.lane,
-                        reason,
-                        retry_in_ms = wait,
-                        "a batch could not be stored yet"
-                    );
+                    let now = clock::monotonic();
+                    since.get_or_insert(now);
+                    if trouble.is_due(&reason, now) {
+                        tracing::warn!(
+                            event = "batch_delayed",
+                            lane = self.lane,
+                            reason,
+                            retry_in_ms = milliseconds(delay),
+                            "a batch could not be stored yet"
+                        );
+                    }
                     self.health.unmet(Condition::Database, reason);
                     if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                         return Ok(None);
@@ -274,7 +297,7 @@ impl<D: Database> Writer<D> {
     fn send_back(&self, job: &Job, found: &[Found]) {
         let mut again = Vec::new();
         for (lease, found) in job.leases.iter().zip(found) {
-            tracing::warn!(
+            tracing::warn!(event = "offset_not_expected",
                 lane = self.lane,
                 partition = %found.partition,
                 expected = ?found.expected.map(|offset| offset.0),
@@ -287,6 +310,10 @@ impl<D: Database> Writer<D> {
         // Without a consumer the process is ending.
         let _ = self.commands.send(Command::Again(again));
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is to be written of what was gathered. Partitions whose lease has ended move no offset and keep no dead
@@ -340,7 +367,7 @@ fn count_letters(lane: usize, letters: &[DeadLetter]) {
     }
     for (reason, (messages, first)) in reasons {
         metrics::dead_letters(reason, messages);
-        tracing::warn!(
+        tracing::warn!(event = "dead_letters_kept",
             lane,
             reason,
             messages,

@@ -6,6 +6,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{ASK, Consume, ConsumeError};
 use crate::{
+    clock,
     config::OnGap,
     kafka::{Lease, Start, broker::Broker},
     metrics,
@@ -65,7 +66,9 @@ impl<B: Broker, D: Database> Consume<B, D> {
             }
             Some(RDKafkaErrorCode::Fatal) => Err(ConsumeError::Fatal(error.to_string())),
             _ => {
-                tracing::warn!(%error, "Kafka reported an error; librdkafka goes on by itself");
+                if self.trouble.is_due(&error.to_string(), clock::monotonic()) {
+                    tracing::warn!(event = "kafka_error", %error, "Kafka reported an error; librdkafka goes on by itself");
+                }
                 Ok(())
             }
         }
@@ -129,14 +132,14 @@ impl<B: Broker, D: Database> Consume<B, D> {
             Err(_) => Err("Postgres does not answer".to_owned()),
         };
         if let Err(reason) = &kept {
-            tracing::warn!(partition = %lease.partition, reason, "a gap could not be kept in ft_gap");
+            tracing::warn!(event = "gap_not_kept", partition = %lease.partition, reason, "a gap could not be kept in ft_gap");
         }
         match (self.with.on_gap, kept) {
             (OnGap::Halt, _) => return Err(found),
             // Met again once Postgres answers, and kept then.
             (OnGap::Continue, Err(_)) => self.with.assignment.wait(&lease.partition),
             (OnGap::Continue, Ok(())) => {
-                tracing::error!(partition = %lease.partition, next, first, end, cause = cause.name(), "records are lost");
+                tracing::error!(event = "records_lost", partition = %lease.partition, next, first, end, cause = cause.name(), "records are lost");
                 self.begin_again(&lease.partition, Start::after_gap(lease.stored(), Offset(first)));
             }
         }

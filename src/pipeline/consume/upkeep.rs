@@ -163,7 +163,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
             };
             let again: Vec<_> = known.into_iter().filter_map(went_back).collect();
             for (lease, stored) in &again {
-                tracing::warn!(
+                tracing::warn!(event = "stored_offset_fell",
                     partition = %lease.partition,
                     stored = ?stored.map(|offset| offset.0),
                     "less is stored than was; reading goes on from it"

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio_postgres::Client;
 
 use crate::{
-    connect,
+    connect, say, statements,
     traffic::{TOPIC, Traffic},
     usage::{self, PostgresMark, PostgresUse},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Drain<'a> {
     pub(crate) program: &'a Path,
     /// Settings of the collector, as `section.key=value`.
     pub(crate) settings: &'a [String],
+    /// Show what Postgres spent its time on.
+    pub(crate) statements: bool,
     /// Where its log goes.
     pub(crate) log: &'a Path,
 }
@@ -110,6 +112,9 @@ impl Drain<'_> {
     /// Drains the topic into a database whose tables are empty.
     pub(crate) async fn run(&self, url: &str, group: &str) -> anyhow::Result<Drained> {
         let client = connect(url).await?;
+        if self.statements {
+            statements::begin(&client).await?;
+        }
         let mark = PostgresMark::set(&client).await?;
         let began = clock::monotonic();
         let mut collector = self.start(url, group)?;
@@ -120,6 +125,9 @@ impl Drain<'_> {
         let postgres = mark.since(&client).await?;
         let (cpu, peak) = (usage::process_cpu(pid)?, usage::peak_memory(pid)?);
         end(collector).await?;
+        if self.statements {
+            say(&statements::table(&client).await?);
+        }
 
         let seconds = times.end - times.assigned;
         let by_second = |count: f64| count / seconds;

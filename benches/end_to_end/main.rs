@@ -16,6 +16,7 @@
 mod drain;
 mod raw_copy;
 mod report;
+mod statements;
 mod traffic;
 mod usage;
 
@@ -67,6 +68,9 @@ struct Args {
     /// Settings of the local Postgres, as NAME=VALUE, as for `auto_explain`; may be repeated
     #[arg(long = "postgres-set", value_name = "SETTING")]
     postgres_settings: Vec<String>,
+    /// After each drain, show the statements that Postgres spent its time on; counting them takes some of it
+    #[arg(long)]
+    statements: bool,
     /// Also write the report there, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -114,6 +118,10 @@ async fn main() -> anyhow::Result<()> {
         let (name, value) = setting.split_once('=').with_context(|| format!("{setting}: want NAME=VALUE"))?;
         options.postgres_settings.push((name.to_owned(), value.to_owned()));
     }
+    if args.statements {
+        let counting = statements::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        options.postgres_settings.extend(counting);
+    }
     say("starting Kafka and Postgres");
     let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await??;
     let outcome = measure(&args, &stack).await;
@@ -137,6 +145,7 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
         traffic: &traffic,
         program: &args.program,
         settings: &args.settings,
+        statements: args.statements,
         log: &stack.data_dir().join("collector.log"),
     };
     let mut report = Report::new(&databases, stack.data_dir(), args, &traffic).await?;

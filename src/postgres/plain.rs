@@ -31,26 +31,22 @@ pub(super) enum Plain<'a> {
     Raced,
 }
 
-/// What is stored of each flow. All of it is read by index, whatever the planner thinks of the array.
+/// What is stored of flows, a row for each thing that is: the number of its run, or how many name it as their original.
 ///
-/// `EXISTS` would not do: where it is not the whole condition, Postgres may answer it from a hash of the whole table.
+/// Each table is met by the sorted keys at once, which costs a tenth of a query for each key. That the index is taken
+/// is what the session's settings are for. Steps are looked for only where no run is stored: mostly there is one.
 const LOOK_UP: &str = r"
-SELECT id, run, steps IS NOT NULL AS steps, rerun IS NOT NULL AS rerun, special IS NOT NULL AS special, named FROM (
-    SELECT f.id,
-        (SELECT s.run FROM flowstate s WHERE s.flowinstanceid = f.id) AS run,
-        (SELECT true FROM steps s WHERE s.flowinstanceid = f.id LIMIT 1) AS steps,
-        (SELECT true FROM steps s WHERE s.flowinstanceid = f.id AND s.rerun LIMIT 1) AS rerun,
-        COALESCE(
-            (SELECT true FROM ft_run s WHERE s.flowinstanceid = f.id LIMIT 1),
-            (SELECT true FROM ft_superseded_step s WHERE s.flowinstanceid = f.id LIMIT 1),
-            (SELECT true FROM ft_rewind s WHERE s.flowinstanceid = f.id LIMIT 1),
-            (SELECT true FROM ft_tombstone s WHERE s.flowinstanceid = f.id)
-        ) AS special,
-        (SELECT count(*) FROM flowstate s
-            WHERE s.rerunofflowinstanceid = f.id AND s.flowinstanceid <> f.id)::integer AS named
-    FROM unnest($1::text[]) AS f(id)
-    OFFSET 0
-) AS found WHERE run IS NOT NULL OR steps IS NOT NULL OR special IS NOT NULL OR named > 0";
+WITH run AS MATERIALIZED (SELECT flowinstanceid, run FROM flowstate WHERE flowinstanceid = ANY ($1))
+SELECT flowinstanceid, 1::smallint AS what, run AS number FROM run
+UNION ALL SELECT DISTINCT flowinstanceid, 2::smallint, NULL::bigint FROM steps WHERE flowinstanceid = ANY (
+    ARRAY (SELECT unnest($1) EXCEPT SELECT flowinstanceid FROM run))
+UNION ALL SELECT DISTINCT flowinstanceid, 3::smallint, NULL::bigint FROM steps WHERE rerun AND flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_run WHERE flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_rewind WHERE flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_tombstone WHERE flowinstanceid = ANY ($1)
+UNION ALL SELECT rerunofflowinstanceid, 5::smallint, count(*) FILTER (WHERE flowinstanceid <> rerunofflowinstanceid)
+    FROM flowstate WHERE rerunofflowinstanceid = ANY ($1) GROUP BY rerunofflowinstanceid";
 
 /// How many staged steps have their execution stored already, and flows of which another one is.
 const MATCH_STEPS: &str = r"
@@ -105,11 +101,18 @@ static INSERT_RUNS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// What is stored of a flow.
+#[derive(Debug, Default)]
 struct Stored {
+    /// Number of the shown run.
     run: Option<i64>,
+    /// There are steps; not looked for where there is a run.
     steps: bool,
+    /// Some of them belong to a re-run.
     rerun: bool,
+    /// There are several runs or executions, a rewind or a deletion.
     special: bool,
+    /// How many other instances name it as their original.
     named_by: i32,
 }
 
@@ -179,7 +182,8 @@ impl<'a> Sorted<'a> {
         let staged = Staged {
             flow,
             fold,
-            known_steps: found.is_some_and(|found| found.steps),
+            // Where a run is stored, steps mostly are too; where they are not, they are just not found.
+            known_steps: found.is_some_and(|found| found.steps || found.run.is_some()),
             known_run: found.is_some_and(|found| found.run.is_some()),
             named_by: found.map_or(0, |found| found.named_by),
         };
@@ -193,18 +197,19 @@ async fn look_up(
     flows: &[(&FlowId, &FlowFold)],
 ) -> Result<HashMap<String, Stored>, Error> {
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
-    let rows = session.query(LOOK_UP, &[&ids]).await?;
-    let read = |row: tokio_postgres::Row| {
-        let stored = Stored {
-            run: row.get(1),
-            steps: row.get(2),
-            rerun: row.get(3),
-            special: row.get(4),
-            named_by: row.get(5),
-        };
-        (row.get(0), stored)
-    };
-    Ok(rows.into_iter().map(read).collect())
+    let mut found: HashMap<String, Stored> = HashMap::new();
+    for row in session.query(LOOK_UP, &[&ids]).await? {
+        let stored = found.entry(row.get(0)).or_default();
+        let number: Option<i64> = row.get(2);
+        match row.get::<_, i16>(1) {
+            1 => stored.run = number,
+            2 => stored.steps = true,
+            3 => stored.rerun = true,
+            4 => stored.special = true,
+            _ => stored.named_by = i32::try_from(number.unwrap_or(0)).unwrap_or(i32::MAX),
+        }
+    }
+    Ok(found)
 }
 
 /// Says whether no other transaction came between.

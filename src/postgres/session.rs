@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
 ///   read from Kafka again.
 /// - A batch meets the tables by index only. With a staged table of unknown size the planner would now and then
 ///   read a whole history table instead, or keep what it read for the next staged row.
+/// - Keys come as arrays of hundreds: to estimate each of them anew for every batch would take longer than to look them up.
 /// - A full batch is staged in memory: with the usual 8 MB of buffers most of it would be written to a file and read
 ///   back. A session takes no more than its largest batch needs.
 /// - Waiting for a lock ends in an error that is logged and tried again, instead of in silence.
@@ -20,6 +21,7 @@ SET enable_mergejoin = off;
 SET enable_seqscan = off;
 SET enable_material = off;
 SET jit = off;
+SET plan_cache_mode = force_generic_plan;
 SET temp_buffers = '32MB';
 SET lock_timeout = '10s';
 SET idle_in_transaction_session_timeout = '60s';

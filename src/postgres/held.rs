@@ -37,8 +37,8 @@ impl Holdings {
     /// Over a session that is used for nothing else.
     pub(crate) async fn prepare(client: Client) -> Result<Self, Error> {
         // Rows are looked up by keys that are given, whatever the planner thinks of their number.
-        const SETTINGS: &str =
-            "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+        const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+             SET plan_cache_mode = force_generic_plan";
         client.batch_execute(SETTINGS).await?;
         Ok(Self { client })
     }

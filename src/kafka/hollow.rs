@@ -9,7 +9,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
 };
 
-use super::client;
+use super::client::{self, Context};
 use crate::{
     clock, config,
     model::{Offset, Partition},
@@ -34,6 +34,7 @@ const LOOK: [(&str, &str); 7] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Looker {
     settings: ClientConfig,
+    context: Context,
 }
 
 impl Looker {
@@ -44,7 +45,7 @@ impl Looker {
         // Settings of members of a group.
         settings.remove("group.protocol");
         settings.remove("group.instance.id");
-        Self { settings }
+        Self { settings, context: Context::new(kafka) }
     }
 
     /// Whether a partition that ends at `end`, or behind it by now, has no record from `from` to `end`. Blocks for
@@ -60,7 +61,7 @@ impl Looker {
     }
 
     fn look(&self, partition: &Partition, from: Offset, end: Offset) -> KafkaResult<bool> {
-        let consumer: BaseConsumer = self.settings.create()?;
+        let consumer: BaseConsumer<Context> = self.settings.create_with_context(self.context.clone())?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&partition.topic, partition.number, Position::Offset(from.0))?;
         consumer.assign(&list)?;

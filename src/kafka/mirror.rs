@@ -9,7 +9,7 @@ use rdkafka::{
 };
 
 use super::{
-    client::Error,
+    client::{Context, Error},
     producer::{self, Partitioner},
 };
 use crate::{config, postgres::DeadLetter};
@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Key, value, headers and timestamp are those of the record; headers that begin with `flowtrail_` say where it came from
 /// and why it is there, which is enough to know a letter that comes twice.
 pub(crate) struct Mirror {
-    producer: FutureProducer,
+    producer: FutureProducer<Context>,
     topic: String,
 }
 
@@ -40,7 +40,7 @@ impl Mirror {
             return Ok(None);
         }
         let settings = producer::settings(&config.kafka, Partitioner::Murmur2, TIMEOUT);
-        let producer = settings.create().map_err(Error::creating)?;
+        let producer = settings.create_with_context(Context::new(&config.kafka)).map_err(Error::creating)?;
         Ok(Some(Self { producer, topic }))
     }
 

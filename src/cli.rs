@@ -25,6 +25,7 @@ mod config;
 mod deadletter;
 #[cfg(feature = "dev-stack")]
 mod dev;
+mod doctor;
 mod flow;
 mod lag;
 mod output;
@@ -89,6 +90,8 @@ enum Command {
     Publish(publish::Args),
     /// Show how far a consumer group is behind, in records and seconds
     Lag(lag::Args),
+    /// Look at Kafka, Postgres and the clocks, and say what to do
+    Doctor(doctor::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
     /// Show, retry or drop messages that could not become rows
@@ -105,7 +108,6 @@ pub(crate) enum Outcome {
     /// It did what it was asked.
     Done,
     /// It was asked to check, and found a difference.
-    #[expect(dead_code, reason = "for the commands that check")]
     Difference,
 }
 
@@ -156,6 +158,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Collect(args) => Box::pin(collect::run(args, config)).await.map(Outcome::from),
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),
+        Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
@@ -242,8 +245,15 @@ mod tests {
         command.clone().debug_assert();
         assert!(command.render_long_help().to_string().contains("Start here"));
         let letters = ["list", "show", "retry", "drop", "export"].map(|name| ["deadletter", name]);
-        let others =
-            [&["lag"][..], &["flow"], &["flow", "list"], &["flow", "show"], &["config"], &["deadletter"]];
+        let others = [
+            &["lag"][..],
+            &["doctor"],
+            &["flow"],
+            &["flow", "list"],
+            &["flow", "show"],
+            &["config"],
+            &["deadletter"],
+        ];
         for path in others.into_iter().chain(letters.iter().map(|path| &path[..])) {
             let found = path.iter().try_fold(&command, |command, name| command.find_subcommand(name));
             let help = found.and_then(clap::Command::get_after_help).unwrap().to_string();

@@ -10,8 +10,8 @@
 //! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
 //! 6. into the tables that [`schema`] made.
 //!
-//! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
-//! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
+//! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`doctor`], which looks at all
+//! that is needed, [`metrics`], [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
 
 pub mod proto;
 
@@ -30,6 +30,8 @@ pub mod collector;
 pub mod postgres;
 
 pub mod schema;
+
+pub mod doctor;
 
 pub mod http;
 

@@ -3,15 +3,22 @@
 //! Looking and judging are apart: [`crate::kafka::look`] and [`crate::postgres::look`] read and change nothing, the
 //! modules below are functions of what was read. What can't be read is a finding of its own, never the end of the others.
 
+use std::{sync::Arc, time::Duration};
+
 use serde::Serialize;
 
 use crate::{
+    clock,
     config::Config,
-    postgres::look::{self as postgres_look, Look},
+    kafka::look::{self as kafka_look, Facts as KafkaFacts, Look as KafkaLook, Standing},
+    postgres::look::{self as postgres_look, Facts as PostgresFacts, Look as PostgresLook},
 };
 
-mod clock;
+mod clocks;
+mod cluster;
 mod database;
+mod producers;
+mod progress;
 mod sessions;
 mod storage;
 mod unit;
@@ -99,20 +106,106 @@ fn judged<T>(check: &'static str, read: &Result<T, String>, judge: impl FnOnce(&
     }
 }
 
-/// Looks at everything. Nothing is changed, no group is joined and nothing is published. Takes a few seconds, and not
-/// more than about half a minute whatever does not answer.
-pub async fn examine(config: &Config) -> Vec<Finding> {
-    postgres(config).await
+/// What is wanted beside the usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How old the newest backup may be when it is needed.
+    pub backup_age: Option<Duration>,
+    /// How many of the newest records of each partition are looked at.
+    pub sample: usize,
+    /// Make a topic for a moment, to learn the broker's clock.
+    pub probe: bool,
 }
 
-/// The database's part.
-async fn postgres(config: &Config) -> Vec<Finding> {
-    let look = match Look::open(&config.postgres).await {
-        Ok(look) => look,
-        Err(error) => {
-            return vec![Finding::fail(database::REACHABLE, error.to_string(), database::NOT_REACHED)];
+impl Default for Options {
+    fn default() -> Self {
+        Self { backup_age: None, sample: 1_000, probe: false }
+    }
+}
+
+/// Looks at everything. But for the topic of a probe nothing is changed, no group is joined and nothing is published.
+/// Takes a few seconds, and no more than about a minute whatever does not answer.
+pub async fn examine(config: &Config, options: &Options) -> Vec<Finding> {
+    let (kafka, postgres) = tokio::join!(kafka(config, options), postgres(config));
+    let mut found = Vec::new();
+    match &kafka {
+        Ok((_, facts)) => {
+            let now = clock::now().as_millisecond();
+            found.extend(cluster::judge(facts, config));
+            let there = facts.topics.iter().filter(|topic| topic.standing == Standing::There);
+            found.extend(there.map(|topic| progress::backup(topic, options.backup_age)));
+            found.extend(producers::judge(&facts.topics, now));
         }
+        Err(why) => {
+            found.push(Finding::fail(cluster::REACHABLE, why, cluster::NOT_REACHED));
+            found.extend(WITH_KAFKA.map(|check| Finding::skipped(check, "Kafka does not answer")));
+        }
+    }
+    match &postgres {
+        Ok(facts) => {
+            found.extend(database::judge(facts, config));
+            match &facts.kept {
+                Ok(kept) => found.extend(progress::kept_aside(*kept)),
+                Err(why) => found.extend(KEPT_ASIDE.map(|check| Finding::skipped(check, why))),
+            }
+        }
+        Err(why) => {
+            found.push(Finding::fail(database::REACHABLE, why, database::NOT_REACHED));
+            found.extend(WITH_POSTGRES.map(|check| Finding::skipped(check, "Postgres does not answer")));
+        }
+    }
+    found.extend(stored(kafka.as_ref().ok(), postgres.as_ref().ok()).await);
+    if kafka.is_ok() {
+        found.push(broker_clock(config, options).await);
+    }
+    found
+}
+
+/// Checks that need Kafka, and those that need Postgres.
+const WITH_KAFKA: [&str; 6] = [
+    "kafka.topic",
+    "kafka.rights",
+    "kafka.group",
+    "producers.partitioner",
+    "producers.clock",
+    "clock.broker",
+];
+const WITH_POSTGRES: [&str; 5] =
+    ["postgres.schema", "postgres.rights", "postgres.connections", "postgres.disk", "clock.database"];
+const KEPT_ASIDE: [&str; 2] = ["progress.dead_letters", "progress.gaps"];
+
+async fn kafka(config: &Config, options: &Options) -> Result<(Arc<KafkaLook>, KafkaFacts), String> {
+    let look = Arc::new(KafkaLook::new(&config.kafka).map_err(|error| error.to_string())?);
+    let facts = Arc::clone(&look).facts(config, options.sample).await?;
+    Ok((look, facts))
+}
+
+async fn postgres(config: &Config) -> Result<PostgresFacts, String> {
+    let look = PostgresLook::open(&config.postgres).await.map_err(|error| error.to_string())?;
+    Ok(postgres_look::facts(&look, config).await)
+}
+
+/// What is stored beside what Kafka has; that takes both.
+async fn stored(
+    kafka: Option<&(Arc<KafkaLook>, KafkaFacts)>,
+    postgres: Option<&PostgresFacts>,
+) -> Vec<Finding> {
+    let skip =
+        |why: &str| ["progress.offsets", "progress.lag"].map(|check| Finding::skipped(check, why)).to_vec();
+    let (Some((look, facts)), Some(postgres)) = (kafka, postgres) else {
+        return skip("that takes both Kafka and Postgres");
     };
-    let facts = postgres_look::facts(&look, config).await;
-    database::judge(&facts, config)
+    let stored = match &postgres.offsets {
+        Ok(stored) => stored,
+        Err(why) => return skip(&format!("stored offsets can't be read: {why}")),
+    };
+    let times = Arc::clone(look).times(progress::unread(&facts.topics, stored)).await;
+    progress::judge(&facts.topics, stored, &times, clock::now().as_millisecond())
+}
+
+async fn broker_clock(config: &Config, options: &Options) -> Finding {
+    if !options.probe {
+        return clocks::broker_unasked();
+    }
+    clocks::broker(&kafka_look::broker_clock(&config.kafka).await)
 }

@@ -1,22 +1,34 @@
 //! `flowtrail doctor`: looks at everything a collector needs, and says what to do.
 
 use super::{
-    Outcome,
+    Outcome, UsageError,
     output::{self, Column, Format, Output},
+    when,
 };
 use crate::{
     config::Config,
-    doctor::{self, Finding, Verdict},
+    doctor::{self, Finding, Options, Verdict},
 };
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   flowtrail doctor
+  flowtrail doctor --backup-age 24h
   flowtrail doctor --format json | jq -r '.[] | select(.verdict == \"fail\") | .check + \": \" + .advice'
 
-It changes nothing, joins no group and publishes nothing. Exit codes: 0 nothing fails (warnings are no failure), 3 something does.")]
+It changes nothing, joins no group and publishes nothing, but for --probe. Exit codes: 0 nothing fails (a warning is no
+failure), 3 something does.")]
 pub(crate) struct Args {
+    /// How old the newest backup may be when it is needed, as 24h or 7d: is Kafka's retention longer than that?
+    #[arg(long, value_name = "AGE")]
+    backup_age: Option<String>,
+    /// How many of the newest records of each partition to look at, for partitioners and clocks of producers
+    #[arg(long, value_name = "RECORDS", default_value_t = Options::default().sample)]
+    sample: usize,
+    /// Make a topic for a moment, and remove it, to learn the broker's clock
+    #[arg(long)]
+    probe: bool,
     /// How to print it
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
@@ -32,7 +44,12 @@ const COLUMNS: [Column<Finding>; 3] = [
 ];
 
 pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> {
-    let findings = doctor::examine(config).await;
+    let backup_age = args.backup_age.as_deref().map(|age| {
+        when::span(age)
+            .ok_or_else(|| UsageError(format!("--backup-age {age}: want an age like 90m, 24h or 7d")))
+    });
+    let options = Options { backup_age: backup_age.transpose()?, sample: args.sample, probe: args.probe };
+    let findings = Box::pin(doctor::examine(config, &options)).await;
     let mut output = Output::stdout();
     output.items(args.format, &findings, &COLUMNS)?;
     output.finish()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, clock, judged, sessions, storage, unit::count};
+use super::{Finding, clocks, judged, sessions, storage, unit::count};
 use crate::{
     config::Config,
     postgres::look::{Facts, Index, Missing, WANTED_INDEXES, WantedIndex},
@@ -41,7 +41,7 @@ pub(super) fn judge(facts: &Facts, config: &Config) -> Vec<Finding> {
     found.extend(many("postgres.indexes", &facts.indexes, |there| indexes(there, &gone)));
     found.extend(sessions::judge(facts, config));
     found.extend(storage::judge(facts));
-    found.push(judged("clock.database", &facts.clock, |skew| clock::database(*skew)));
+    found.push(judged("clock.database", &facts.clock, |skew| clocks::database(*skew)));
     found
 }
 

@@ -2,14 +2,22 @@
 
 use flowtrail::{
     config::Config,
-    doctor::{self, Finding, Verdict},
+    doctor::{self, Finding, Options, Verdict},
 };
 
+mod cluster;
 mod database;
+mod own;
+mod rights;
 
 /// What it finds with these settings.
 pub async fn examine(config: &Config) -> Vec<Finding> {
-    Box::pin(doctor::examine(config)).await
+    examine_with(config, &Options::default()).await
+}
+
+/// What it finds with these settings and options.
+pub async fn examine_with(config: &Config, options: &Options) -> Vec<Finding> {
+    Box::pin(doctor::examine(config, options)).await
 }
 
 /// The findings of one check, of which there is one at least.

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use super::{assert_says, examine, of};
 use crate::{
     collecting::collect_all,
+    pooler,
     program::publish,
     rows, servers,
     topics::{self, Raw},
@@ -256,4 +257,25 @@ async fn a_database_whose_clock_is_off_is_told() {
     assert_says(&examine(&config).await, "clock.database", Verdict::Warn, &["behind ours", "NTP"]);
     client.batch_execute(&clock("10 min")).await.unwrap();
     assert_says(&examine(&config).await, "clock.database", Verdict::Fail, &["ahead of ours", "NTP"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_of_transactions_is_told_and_the_rest_is_looked_at_through_it() {
+    let Some(program) = pooler::program() else {
+        eprintln!("SKIPPED: there is no pgbouncer on this machine; install the package pgbouncer");
+        return;
+    };
+    let mut config = servers::config(1).await;
+    let database = config.postgres.url.as_ref().unwrap().expose_secret().to_owned();
+    for (mode, verdict) in [("transaction", Verdict::Fail), ("session", Verdict::Ok)] {
+        let pooler = pooler::pooler(&program, &database, mode).await;
+        config.postgres.url = Some(pooler.url.as_str().into());
+        let found = examine(&config).await;
+        assert_says(&found, "postgres.pooler", verdict, &[]);
+        for check in
+            ["postgres.schema", "postgres.rights", "postgres.indexes", "postgres.lock", "clock.database"]
+        {
+            assert_says(&found, check, Verdict::Ok, &[]);
+        }
+    }
 }

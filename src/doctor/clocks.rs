@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Finding, unit::span};
-use crate::postgres::look::Skew;
+use crate::{kafka::look::BrokerClock, postgres::look::Skew};
+
+const BROKER: &str = "clock.broker";
 
 /// Differences up to this are of no account; what is measured over a network is not surer than that.
 const WARN: Duration = Duration::from_secs(1);
@@ -16,6 +18,31 @@ const ADVICE: &str =
 /// The database's clock.
 pub(super) fn database(skew: Skew) -> Finding {
     compared("clock.database", "the database", skew)
+}
+
+/// The broker's clock, if nobody wanted a topic to be made for it.
+pub(super) fn broker_unasked() -> Finding {
+    let why = "the protocol tells a broker's clock by a record of a topic made for it only: flowtrail doctor --probe makes \
+               one and removes it";
+    Finding::skipped(BROKER, why)
+}
+
+/// The broker's clock.
+pub(super) fn broker(clock: &Result<BrokerClock, String>) -> Finding {
+    match clock {
+        Err(why) => Finding::skipped(BROKER, format!("the broker's clock can't be told: {why}")),
+        Ok(BrokerClock { left_behind: Some(topic), .. }) => {
+            let advice = format!("kafka-topics.sh --delete --topic {topic}");
+            Finding::warn(
+                BROKER,
+                format!("topic {topic}, made to learn the broker's clock, could not be removed"),
+                advice,
+            )
+        }
+        Ok(clock) => {
+            compared(BROKER, "the broker", Skew { ahead_us: clock.ahead_us, unsure_us: clock.unsure_us })
+        }
+    }
 }
 
 fn compared(check: &'static str, whose: &str, skew: Skew) -> Finding {
@@ -48,6 +75,10 @@ mod tests {
         assert_eq!(of(-1_500, 501).verdict, Verdict::Ok);
         assert_eq!(of(-1_500, 500).verdict, Verdict::Warn);
         assert_eq!(of(300_000, 0).verdict, Verdict::Fail);
+        let broker = |ahead_us, left_behind| broker(&Ok(BrokerClock { ahead_us, unsure_us: 0, left_behind }));
+        assert_eq!(broker(400_000_000, None).verdict, Verdict::Fail);
+        assert_eq!(broker(0, None).verdict, Verdict::Ok);
+        assert!(broker(0, Some("x".to_owned())).advice.unwrap().ends_with("--topic x"));
         assert!(of(-1_500, 0).said.contains("1 s behind ours"), "{:?}", of(-1_500, 0));
     }
 }

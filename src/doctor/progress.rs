@@ -204,7 +204,7 @@ pub(super) fn kept_aside((letters, gaps): (u64, u64)) -> [Finding; 2] {
                 "{} met {day}",
                 if many == 1 { "1 gap was".to_owned() } else { format!("{many} gaps were") }
             ),
-            "SELECT * FROM ft_gap ORDER BY foundat DESC says which records were gone",
+            "the newest rows of ft_gap say which records were gone, and since when",
         ),
     };
     [letters, gaps]

@@ -21,6 +21,8 @@ const IDLE: Duration = Duration::from_mins(1);
 const LONG: Duration = Duration::from_mins(10);
 /// A lane waits for a lock no longer than that before it gives up and tries again.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Whoever is no lane has no business with the lock; one under another name has it for less than that.
+const LOCK_MOMENT: Duration = Duration::from_secs(1);
 /// A prepared transaction is over within moments; one so old was forgotten by whoever prepared it.
 const PREPARED: Duration = Duration::from_mins(5);
 /// What a replica may be behind.
@@ -34,7 +36,8 @@ pub(super) fn judge(facts: &Facts, config: &Config) -> Vec<Finding> {
     let mut found = vec![judged("postgres.connections", &facts.connections, |connections| {
         of_connections(connections, lanes)
     })];
-    found.extend(many("postgres.transactions", &facts.transactions, |open| transactions(open)));
+    let hidden = facts.connections.as_ref().map_or(0, |connections| connections.hidden);
+    found.extend(many("postgres.transactions", &facts.transactions, |open| transactions(open, hidden)));
     found.extend(many("postgres.prepared", &facts.prepared, |prepared| of_prepared(prepared)));
     found.extend(many("postgres.lock", &facts.holders, |holders| lock(holders)));
     found.extend(many("postgres.replicas", &facts.replicas, |replicas| of_replicas(replicas)));
@@ -70,7 +73,7 @@ fn of_connections(connections: &Connections, lanes: i64) -> Finding {
     Finding::fail(CHECK, said, advice)
 }
 
-fn transactions(open: &[Transaction]) -> Vec<Finding> {
+fn transactions(open: &[Transaction], hidden: i64) -> Vec<Finding> {
     const CHECK: &str = "postgres.transactions";
     let judge = |transaction: &Transaction| {
         let Transaction { pid, who, age, idle } = transaction;
@@ -93,10 +96,13 @@ fn transactions(open: &[Transaction]) -> Vec<Finding> {
     }
     let oldest =
         open.first().map_or_else(String::new, |oldest| format!(", the oldest for {}", span(oldest.age)));
-    vec![Finding::ok(
-        CHECK,
-        format!("{} open{oldest}", count(i64::try_from(open.len()).unwrap_or(0), "transaction")),
-    )]
+    let said = format!("{} open{oldest}", count(i64::try_from(open.len()).unwrap_or(0), "transaction"));
+    if hidden > 0 {
+        let sessions = count(hidden, "session");
+        let why = "this user is not shown: GRANT pg_read_all_stats lets it see";
+        return vec![Finding::skipped(CHECK, format!("{said}; what {sessions} of other users do {why}"))];
+    }
+    vec![Finding::ok(CHECK, said)]
 }
 
 fn of_prepared(prepared: &[(String, Duration)]) -> Vec<Finding> {
@@ -112,34 +118,28 @@ fn of_prepared(prepared: &[(String, Duration)]) -> Vec<Finding> {
 
 fn lock(holders: &[Holder]) -> Vec<Finding> {
     const CHECK: &str = "postgres.lock";
-    let aged = |holder: &Holder| holder.age.map_or_else(String::new, |age| format!(" for {}", span(age)));
+    // Of sessions whose age is not shown, that somebody waits has to do.
+    let somebody_waits = holders.iter().any(|holder| !holder.granted);
     let judge = |holder: &Holder| {
-        let Holder { pid, who, lane, granted, exclusive, age } = holder;
-        let old = age.is_some_and(|age| age >= LOCK_PATIENCE);
-        if !granted {
-            return None;
-        }
-        let advice = format!(
-            "ask its owner, or SELECT pg_terminate_backend({pid}); collectors go on by themselves then"
-        );
-        let said = if !lane && *exclusive {
-            let since = aged(holder);
-            format!(
-                "session {pid} ({who}) holds the lock that every batch takes{since}, and nothing is stored meanwhile"
-            )
-        } else if old {
-            let since = aged(holder);
-            format!(
-                "session {pid} ({who}) holds the lock that every batch takes{since}; re-runs and deletions wait for it"
-            )
+        let Holder { pid, who, lane, exclusive, age, .. } = holder;
+        let lasts = |limit: Duration| age.map_or(somebody_waits, |age| age >= limit);
+        let since = age.map_or_else(String::new, |age| format!(" for {}", span(age)));
+        let effect = if !lane && *exclusive && lasts(LOCK_MOMENT) {
+            "and nothing is stored meanwhile"
+        } else if lasts(LOCK_PATIENCE) {
+            "and re-runs and deletions wait for it"
         } else {
             return None;
         };
+        let said = format!("session {pid} ({who}) has held the lock that every batch takes{since}, {effect}");
+        let advice = format!(
+            "ask its owner, or SELECT pg_terminate_backend({pid}); collectors go on by themselves then"
+        );
         let finding =
             if *exclusive { Finding::fail(CHECK, said, advice) } else { Finding::warn(CHECK, said, advice) };
         Some(finding.of(pid.to_string()))
     };
-    let found: Vec<Finding> = holders.iter().filter_map(judge).collect();
+    let found: Vec<Finding> = holders.iter().filter(|holder| holder.granted).filter_map(judge).collect();
     if !found.is_empty() {
         return found;
     }
@@ -223,9 +223,10 @@ mod tests {
             age: Duration::from_secs(age),
             idle: idle.map(Duration::from_secs),
         };
-        assert_eq!(verdicts(&transactions(&[])), [Verdict::Ok]);
-        assert_eq!(verdicts(&transactions(&[of(599, None), of(599, Some(59))])), [Verdict::Ok]);
-        let found = transactions(&[of(600, None), of(61, Some(60)), of(1, None)]);
+        assert_eq!(verdicts(&transactions(&[], 0)), [Verdict::Ok]);
+        assert_eq!(verdicts(&transactions(&[of(599, None), of(599, Some(59))], 0)), [Verdict::Ok]);
+        assert_eq!(verdicts(&transactions(&[], 3)), [Verdict::Skipped]);
+        let found = transactions(&[of(600, None), of(61, Some(60)), of(1, None)], 3);
         assert_eq!(verdicts(&found), [Verdict::Warn, Verdict::Warn]);
         assert!(found[0].said.contains("for 10 min") && found[1].said.contains("idle"), "{found:?}");
     }
@@ -240,9 +241,14 @@ mod tests {
             exclusive,
             age: Some(Duration::from_secs(age)),
         };
-        let busy = [of(true, true, true, 1), of(true, false, false, 30), of(false, true, false, 1)];
+        let busy = [of(true, true, true, 9), of(true, false, false, 30), of(false, true, false, 9)];
         assert_eq!(verdicts(&lock(&busy)), [Verdict::Ok]);
-        assert_eq!(verdicts(&lock(&[of(false, true, true, 0)])), [Verdict::Fail]);
+        assert_eq!(verdicts(&lock(&[of(false, true, true, 0)])), [Verdict::Ok]);
+        assert_eq!(verdicts(&lock(&[of(false, true, true, 1)])), [Verdict::Fail]);
+        // Where ages are not shown.
+        let hidden = Holder { age: None, ..of(false, true, true, 0) };
+        assert_eq!(verdicts(&lock(std::slice::from_ref(&hidden))), [Verdict::Ok]);
+        assert_eq!(verdicts(&lock(&[hidden, of(true, false, false, 0)])), [Verdict::Fail]);
         assert_eq!(verdicts(&lock(&[of(true, true, true, 10)])), [Verdict::Fail]);
         assert_eq!(verdicts(&lock(&[of(false, true, false, 10)])), [Verdict::Warn]);
     }

@@ -19,6 +19,8 @@ pub struct Connections {
     pub of_database: Option<(i64, i64)>,
     /// Sessions of collectors in this database.
     pub collecting: i64,
+    /// Sessions in this database of which this user is not shown what they do.
+    pub hidden: i64,
 }
 
 /// An open transaction in this database.
@@ -92,13 +94,16 @@ impl Look {
         let sql = "SELECT current_setting('max_connections')::bigint
                 - CASE WHEN r.rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::bigint
                     + COALESCE(current_setting('reserved_connections', true), '0')::bigint END,
-            (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+            (SELECT count(*) FROM pg_stat_activity
+                WHERE backend_type = 'client backend' OR backend_type IS NULL AND datname IS NOT NULL),
             CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper THEN r.rolconnlimit::bigint END,
             (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user),
             CASE WHEN d.datconnlimit >= 0 AND NOT r.rolsuper THEN d.datconnlimit::bigint END,
             (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()),
             (SELECT count(*) FROM pg_stat_activity
-                WHERE datname = current_database() AND application_name = 'flowtrail-collect')
+                WHERE datname = current_database() AND application_name = 'flowtrail-collect'),
+            (SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND query = '<insufficient privilege>')
             FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()";
         let row = self.ask_one(sql).await?;
         let limit =
@@ -109,6 +114,7 @@ impl Look {
             of_user: limit(2, 3),
             of_database: limit(4, 5),
             collecting: row.get(6),
+            hidden: row.get(7),
         })
     }
 

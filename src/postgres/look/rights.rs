@@ -4,8 +4,8 @@ use tokio_postgres::types::Type;
 
 use super::{Answer, Look};
 
-/// Which rights a collector uses on which table. `flowtrail deadletter` wants DELETE on `ft_dead_letter` and INSERT on
-/// `ft_audit` besides, `flowtrail schema update` the tables for its own.
+/// Which rights a collector uses on which table. People's commands use more: `flowtrail deadletter` reads and deletes
+/// dead letters and writes `ft_audit`, `flowtrail schema update` owns the tables.
 pub const NEEDED_RIGHTS: [(&str, &[&str]); 12] = [
     ("steps", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("flowstate", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
@@ -18,7 +18,7 @@ pub const NEEDED_RIGHTS: [(&str, &[&str]); 12] = [
     ("ft_offset", &["SELECT", "INSERT", "UPDATE"]),
     ("ft_gap", &["SELECT", "INSERT"]),
     ("ft_schema_change", &["SELECT"]),
-    ("ft_dead_letter", &["SELECT", "INSERT"]),
+    ("ft_dead_letter", &["INSERT"]),
 ];
 
 /// Rights that are missing on a table.

@@ -314,3 +314,18 @@ fn config_of_a_group_that_never_was(config: &Config) -> Config {
     config.kafka.group = servers::unique("group");
     config
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_newer_group_protocol_is_no_hindrance() {
+    let mut config = servers::config(1).await;
+    config.kafka.librdkafka.insert("group.protocol".to_owned(), "consumer".into());
+    put(&config, &flows("a", 3)).await;
+    let collecting = Collecting::start(&config);
+    until_stored(&config).await;
+    let found = examine(&config).await;
+    assert_says(&found, "kafka.version", Verdict::Ok, &[]);
+    assert_says(&found, "kafka.group", Verdict::Skipped, &["newer protocol"]);
+    assert_says(&found, "kafka.rights", Verdict::Ok, &[]);
+    assert_says(&found, "progress.lag", Verdict::Ok, &["everything"]);
+    collecting.stop().await;
+}

@@ -14,6 +14,7 @@ use crate::{
     pooler,
     program::publish,
     rows, servers,
+    servers::until,
     topics::{self, Raw},
 };
 
@@ -231,10 +232,21 @@ async fn whoever_holds_the_lock_that_every_batch_takes_is_named() {
         .batch_execute("SELECT pg_advisory_xact_lock(1718905975, 'steps'::regclass::oid::integer)")
         .await
         .unwrap();
-    let found = examine(&config).await;
     let terminate = format!("pg_terminate_backend({pid})");
+    until("it has held it for a second", async || {
+        let found = examine(&config).await;
+        let lock = of(&found, "postgres.lock")[0];
+        if lock.verdict == Verdict::Fail { Ok(()) } else { Err(lock.said.clone()) }
+    })
+    .await;
+    let found = examine(&config).await;
     assert_says(&found, "postgres.lock", Verdict::Fail, &["nothing is stored meanwhile", &terminate]);
     assert_says(&found, "postgres.transactions", Verdict::Ok, &["1 transaction open"]);
+    // Somebody who is not shown what other users do says so.
+    let (mine, _, _) = user(&config, &NEEDED_RIGHTS).await;
+    let found = examine(&mine).await;
+    assert_says(&found, "postgres.transactions", Verdict::Skipped, &["pg_read_all_stats"]);
+    assert_says(&found, "postgres.lock", Verdict::Ok, &[]);
     holding.rollback().await.unwrap();
     assert_says(&examine(&config).await, "postgres.lock", Verdict::Ok, &[]);
 }

@@ -3,7 +3,10 @@
 //! Every question is one statement without a name in a transaction of its own, so that it is answered behind a transaction
 //! pooler too, and so that one which is refused doesn't take others with it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use tokio::time::timeout;
 use tokio_postgres::{
@@ -30,8 +33,10 @@ pub use self::{
     rights::{Missing, NEEDED_RIGHTS},
 };
 
-/// How long an answer may take.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long all of them together may take.
+const WHOLE: Duration = Duration::from_secs(20);
 
 /// How often the clock is asked; the quickest answer tells most.
 const CLOCK_LOOKS: usize = 5;
@@ -102,12 +107,20 @@ pub struct StoredOffset {
 #[derive(Debug)]
 pub struct Look {
     client: Client,
+    deadline: Instant,
 }
 
 impl Look {
     /// Opens the session.
     pub async fn open(postgres: &config::Postgres) -> Result<Self, PostgresError> {
-        Ok(Self { client: connect::connect(postgres, "flowtrail-doctor").await? })
+        let client = connect::connect(postgres, "flowtrail-doctor").await?;
+        Ok(Self { client, deadline: clock::monotonic() + WHOLE })
+    }
+
+    /// Waits for an answer no longer than there is time. A session that left one open gives no other.
+    async fn within<T>(&self, asked: impl Future<Output = T>) -> Answer<T> {
+        let left = self.deadline.saturating_duration_since(clock::monotonic()).min(ANSWER);
+        timeout(left, asked).await.map_err(|_| "Postgres did not answer in time".to_owned())
     }
 
     /// Asks one question.
@@ -119,15 +132,16 @@ impl Look {
             self.client.batch_execute("ROLLBACK").await?;
             rows
         };
-        match timeout(LIMIT, asked).await {
-            Ok(answer) => answer.map_err(|error| sentence(&error)),
-            Err(_) => Err(format!("Postgres did not answer within {} s", LIMIT.as_secs())),
-        }
+        self.within(asked).await?.map_err(|error: tokio_postgres::Error| sentence(&error))
     }
 
     /// Asks one question that has one row for an answer.
     async fn ask_one(&self, sql: &str) -> Answer<Row> {
         self.ask(sql, &[]).await?.into_iter().next().ok_or_else(|| "there is no answer".to_owned())
+    }
+
+    async fn keeps_sessions(&self, postgres: &config::Postgres) -> Answer<bool> {
+        self.within(pooler::keeps_sessions(postgres)).await?.map_err(|error| error.to_string())
     }
 
     async fn settings(&self) -> Answer<BTreeMap<String, String>> {
@@ -141,12 +155,11 @@ impl Look {
     }
 
     async fn schema(&self) -> Answer<Result<(), String>> {
-        match timeout(LIMIT, schema::validate(&self.client)).await {
-            Ok(Err(schema::SchemaError::Postgres { doing, source })) => {
+        match self.within(schema::validate(&self.client)).await? {
+            Err(schema::SchemaError::Postgres { doing, source }) => {
                 Err(format!("{doing}: {}", sentence(&source)))
             }
-            Ok(judged) => Ok(judged.map_err(|error| error.to_string())),
-            Err(_) => Err(format!("Postgres did not answer within {} s", LIMIT.as_secs())),
+            judged => Ok(judged.map_err(|error| error.to_string())),
         }
     }
 
@@ -155,9 +168,8 @@ impl Look {
         for _ in 0..CLOCK_LOOKS {
             let (sent, since) = (clock::now(), clock::monotonic());
             let sql = "SELECT (EXTRACT(epoch FROM clock_timestamp()) * 1000000)::bigint";
-            let theirs = timeout(LIMIT, self.client.query_typed_one(sql, &[])).await;
+            let theirs = self.within(self.client.query_typed_one(sql, &[])).await?;
             let took = i64::try_from(since.elapsed().as_micros()).unwrap_or(i64::MAX);
-            let theirs = theirs.map_err(|_| "Postgres did not answer in time".to_owned())?;
             let theirs: i64 = theirs.map_err(|error| sentence(&error))?.get(0);
             let skew = Skew { ahead_us: theirs - sent.as_microsecond() - took / 2, unsure_us: took / 2 };
             if best.is_none_or(|best| skew.unsure_us < best.unsure_us) {
@@ -190,7 +202,7 @@ impl Look {
 /// Asks everything, one question after the other.
 pub async fn facts(look: &Look, config: &Config) -> Facts {
     Facts {
-        keeps_sessions: keeps_sessions(&config.postgres).await,
+        keeps_sessions: look.keeps_sessions(&config.postgres).await,
         settings: look.settings().await,
         schema: look.schema().await,
         missing_rights: look.missing_rights().await,
@@ -206,13 +218,6 @@ pub async fn facts(look: &Look, config: &Config) -> Facts {
         clock: look.clock().await,
         offsets: look.offsets(&config.kafka.group).await,
         kept: look.kept().await,
-    }
-}
-
-async fn keeps_sessions(postgres: &config::Postgres) -> Answer<bool> {
-    match timeout(LIMIT, pooler::keeps_sessions(postgres)).await {
-        Ok(kept) => kept.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("Postgres did not answer within {} s", LIMIT.as_secs())),
     }
 }
 

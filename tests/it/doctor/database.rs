@@ -6,6 +6,7 @@ use flowtrail::{
     postgres::look::{NEEDED_RIGHTS, WANTED_INDEXES},
 };
 use secrecy::ExposeSecret as _;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::{assert_says, examine, of};
@@ -13,8 +14,9 @@ use crate::{
     collecting::collect_all,
     pooler,
     program::publish,
+    proxy::{Mode, through_a_proxy},
     rows, servers,
-    servers::until,
+    servers::{PATIENCE, until},
     topics::{self, Raw},
 };
 
@@ -62,6 +64,18 @@ async fn a_database_that_is_away_is_one_line_with_what_to_do() {
     let found = examine(&config).await;
     assert_says(&found, "postgres.reachable", Verdict::Fail, &["127.0.0.1:9", "DATABASE_URL"]);
     assert!(!format!("{found:?}").contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_takes_connections_and_says_nothing_is_given_up() {
+    let (mut config, proxy) = through_a_proxy(&servers::config(1).await).await;
+    let url = config.postgres.url.as_ref().unwrap().expose_secret();
+    config.postgres.url = Some(format!("{url}?connect_timeout=1").into());
+    proxy.set(Mode::Hang);
+    let found = timeout(PATIENCE, examine(&config)).await.expect("it waits for ever");
+    assert_says(&found, "postgres.reachable", Verdict::Fail, &["within 1 s"]);
+    assert_says(&found, "postgres.schema", Verdict::Skipped, &[]);
+    assert_says(&found, "kafka.topic", Verdict::Ok, &[]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

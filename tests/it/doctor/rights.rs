@@ -39,6 +39,8 @@ async fn start(config: &Config) -> Stack {
     options.kafka_settings = [
         ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
         ("allow.everyone.if.no.acl.found", "true"),
+        // A question must not make a topic.
+        ("auto.create.topics.enable", "true"),
         ("super.users", "User:controller"),
         ("listener.security.protocol.map", "CLIENT:PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"),
         ("sasl.mechanism.controller.protocol", "PLAIN"),
@@ -73,7 +75,13 @@ async fn each_right_that_is_missing_on_kafka_is_named_and_none_is_when_all_are_t
     config.kafka.bootstrap_servers = stack.bootstrap_servers().to_owned();
     config.kafka.topics = vec!["history".to_owned()];
     config.collector.dead_letter_topic = "letters".to_owned();
+    let found = examine(&config).await;
+    assert_says(&found, "kafka.topic", Verdict::Fail, &["no topic history"]);
+    assert_says(&found, "kafka.dead_letter_topic", Verdict::Fail, &["no topic letters"]);
     let admin = Admin::new(&config.kafka).unwrap();
+    // What the question had made would have been made before this one.
+    admin.ensure_topic("later", 1, &[], PATIENCE).await.unwrap();
+    assert_eq!(admin.topic("history", PATIENCE).await.unwrap(), None);
     for topic in ["history", "letters"] {
         admin.ensure_topic(topic, 1, &[], PATIENCE).await.unwrap();
     }

@@ -332,7 +332,7 @@ fn owners(group: &Group, facts: &Facts, name: &str) -> Finding {
     let idle = owned.iter().filter(|partitions| partitions.is_empty()).count();
     let idle =
         if idle == 0 { String::new() } else { format!(", {idle} of them without a partition to read") };
-    Finding::ok(CHECK, format!("{members} of group {name} read {}{idle}", count(total, "partition")))
+    Finding::ok(CHECK, format!("{} read by {members} of group {name}{idle}", count(total, "partition")))
 }
 
 #[cfg(test)]

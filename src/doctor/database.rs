@@ -209,8 +209,11 @@ fn index(wanted: &WantedIndex, there: &[Index]) -> Option<Finding> {
     } else {
         let kind = if wanted.unique { "UNIQUE INDEX" } else { "INDEX" };
         let rows = wanted.rows.map(|rows| format!(" WHERE {rows}")).unwrap_or_default();
-        let effect =
-            if wanted.unique { "Postgres refuses every batch" } else { "each batch reads the whole table" };
+        let effect = if wanted.unique {
+            "Postgres refuses every batch"
+        } else {
+            "what looks for these reads the whole table"
+        };
         (
             format!("{table} has no {kind} on ({columns}){rows}: {effect}"),
             format!("CREATE {kind} CONCURRENTLY ON {table} ({columns}){rows}"),

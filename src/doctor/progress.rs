@@ -121,7 +121,7 @@ fn lag(topic: &Topic, stored: &[StoredOffset], times: &Times, now_ms: i64) -> Fi
     let (time, any_size) = topic.settings.as_ref().map_or((None, true), kept);
     let age = oldest.map(|oldest| Duration::from_millis(u64::try_from(now_ms - oldest).unwrap_or(0)));
     let aged = age.map_or_else(String::new, |age| format!(", the oldest for {}", span(age)));
-    let said = format!("{} of {name} wait to be stored{aged}", count(records, "record"));
+    let said = format!("{} of {name} not stored yet{aged}", count(records, "record"));
     let advice = "start collectors or see in their logs what they wait for; raise retention.ms meanwhile";
     if let (Some(time), Some(age)) = (time, age) {
         let left = time.saturating_sub(age);

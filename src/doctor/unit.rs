@@ -18,8 +18,10 @@ pub(super) fn span(span: Duration) -> String {
         two(minutes, "min", seconds % 60, "s")
     } else if seconds > 0 {
         format!("{seconds} s")
-    } else {
+    } else if span.as_millis() > 0 {
         format!("{} ms", span.as_millis())
+    } else {
+        format!("{} µs", span.as_micros())
     }
 }
 
@@ -51,7 +53,7 @@ mod tests {
     #[test]
     fn spans_are_told_in_their_two_greatest_units() {
         for (seconds, said) in [
-            (0, "0 ms"),
+            (0, "0 µs"),
             (59, "59 s"),
             (60, "1 min"),
             (12_000, "3 h 20 min"),

@@ -55,7 +55,7 @@ fn lag_is_judged_by_what_retention_leaves() {
     assert_eq!(of(12 * HOUR + 1, &day).verdict, Verdict::Warn);
     assert_eq!(of(23 * HOUR, &day).verdict, Verdict::Warn);
     let found = of(23 * HOUR + 1, &day);
-    assert!(found.verdict == Verdict::Fail && found.said.contains("7 records of t wait"), "{found:?}");
+    assert!(found.verdict == Verdict::Fail && found.said.contains("7 records of t not stored"), "{found:?}");
     assert_eq!(of(30 * HOUR, &day).verdict, Verdict::Fail);
     // Of an hour a quarter counts.
     assert_eq!(of(40 * 60_000, &[("retention.ms", "3600000")]).verdict, Verdict::Warn);

@@ -48,17 +48,21 @@ impl Look {
         if identifier_of(&folder) != Some(identifier) {
             return Err("the data lies on another machine, or this user may not look at it".to_owned());
         }
-        let room = |path: PathBuf| -> Result<Room, String> {
-            let found = statvfs(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok(Room {
-                total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
-                free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
-                path,
-            })
-        };
         // The log may lie on a disk of its own.
-        [folder.clone(), folder.join("pg_wal")].into_iter().map(room).collect()
+        let (data, log) = (room(folder.clone())?, room(folder.join("pg_wal"))?);
+        Ok(if data.1 == log.1 { vec![data.0] } else { vec![data.0, log.0] })
     }
+}
+
+/// Room on the file system of a folder, and which file system that is.
+fn room(path: PathBuf) -> Result<(Room, u64), String> {
+    let found = statvfs(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let room = Room {
+        total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        path,
+    };
+    Ok((room, found.f_fsid))
 }
 
 fn identifier_of(folder: &Path) -> Option<i64> {

@@ -37,7 +37,7 @@ async fn a_kafka_as_it_should_be_is_fine_in_every_line() {
     let found = examine(&config).await;
     assert_says(&found, "kafka.group", Verdict::Warn, &["no collector", "flowtrail collect"]);
     assert_says(&found, "progress.offsets", Verdict::Ok, &["from the beginning"]);
-    assert_says(&found, "progress.lag", Verdict::Ok, &["wait to be stored, the oldest for"]);
+    assert_says(&found, "progress.lag", Verdict::Ok, &["not stored yet, the oldest for"]);
 
     let collecting = Collecting::start(&config);
     until_stored(&config).await;

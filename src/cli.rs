@@ -25,6 +25,7 @@ mod config;
 mod deadletter;
 #[cfg(feature = "dev-stack")]
 mod dev;
+mod doctor;
 mod flow;
 mod lag;
 mod output;
@@ -93,6 +94,8 @@ enum Command {
     Lag(lag::Args),
     /// Compare what is on the topic with what the tables hold
     Verify(verify::Args),
+    /// Look at Kafka, Postgres and the clocks, and say what to do
+    Doctor(doctor::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
     /// Show, retry or drop messages that could not become rows
@@ -160,6 +163,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),
         Command::Verify(args) => Box::pin(verify::run(args, config)).await,
+        Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
@@ -249,6 +253,7 @@ mod tests {
         let others = [
             &["lag"][..],
             &["verify"],
+            &["doctor"],
             &["flow"],
             &["flow", "list"],
             &["flow", "show"],

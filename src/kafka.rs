@@ -6,12 +6,12 @@ pub mod client;
 pub(crate) mod hollow;
 pub mod lag;
 mod lease;
+pub mod look;
 pub(crate) mod mirror;
-mod murmur2;
+pub mod partitioner;
 pub mod producer;
 pub(crate) mod rebalance;
 pub mod slice;
 pub(crate) mod source;
 
 pub use self::lease::{Lease, Start};
-pub(crate) use self::murmur2::partition as partition_of;

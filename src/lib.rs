@@ -10,7 +10,7 @@
 //! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
 //! 6. into the tables that [`schema`] made.
 //!
-//! [`verify`] compares what is on the topic with what the tables hold.
+//! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs.
 //!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
 //! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
@@ -34,6 +34,8 @@ pub mod postgres;
 pub mod schema;
 
 pub mod verify;
+
+pub mod doctor;
 
 pub mod http;
 

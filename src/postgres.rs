@@ -1,6 +1,7 @@
 //! Postgres: connecting, batches → rows, and reading them back. All SQL is here and in [`crate::schema`].
 
 pub mod connect;
+pub mod look;
 
 mod batch;
 mod copy;

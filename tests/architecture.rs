@@ -46,6 +46,19 @@ fn the_pure_modules_know_no_runtime_no_kafka_client_and_no_database_driver() {
 }
 
 #[test]
+fn what_the_doctor_judges_by_is_read_elsewhere() {
+    for (path, text) in sources("src/doctor") {
+        for forbidden in ["tokio", "rdkafka::", "tokio_postgres", "std::fs", "std::net", "clock::"] {
+            let name = path.display();
+            assert!(
+                !code(&text).contains(forbidden),
+                "{name} is a function of what was read and names {forbidden}"
+            );
+        }
+    }
+}
+
+#[test]
 fn sql_is_written_in_postgres_and_schema_only() {
     for (path, text) in sources("src") {
         let name = path.to_str().unwrap();

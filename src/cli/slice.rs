@@ -13,7 +13,10 @@ use super::{UsageError, when};
 use crate::{
     clock,
     config::Config,
-    kafka::slice::{Edge, Wanted},
+    kafka::{
+        partitioner::Hash,
+        slice::{Edge, Wanted},
+    },
 };
 
 /// A flow's records may bear a time a little before the start that its runtime tells, where clocks disagree. In minutes.
@@ -135,7 +138,7 @@ fn offset(text: &str) -> Option<(i32, i64)> {
 /// The partitions on which Kafka's own clients put these keys.
 pub(crate) fn own_partitions(flows: &HashSet<String>, count: usize) -> Option<BTreeSet<i32>> {
     let count = i32::try_from(count).ok()?;
-    flows.iter().map(|flow| crate::kafka::partition_of(flow.as_bytes(), count)).collect()
+    flows.iter().map(|flow| Hash::Murmur2.partition(flow.as_bytes(), count)).collect()
 }
 
 #[cfg(test)]

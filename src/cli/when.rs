@@ -18,7 +18,7 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
             .map(|zoned| zoned.timestamp())
             .map_err(|error| error.to_string());
     }
-    let ago = ago(text.strip_prefix('-').unwrap_or(text)).ok_or_else(|| {
+    let ago = span(text.strip_prefix('-').unwrap_or(text)).ok_or_else(|| {
         "want a time like 2026-11-21T10:00:00Z or 2026-11-21 (UTC), or how long ago, like 90s, 30m, 2h, 7d".to_owned()
     })?;
     now.checked_sub(ago).map_err(|_| "that is before all times that can be told".to_owned())
@@ -34,7 +34,7 @@ pub(crate) fn given(
 }
 
 /// Numbers, each with a unit, without a gap.
-fn ago(text: &str) -> Option<Duration> {
+pub(crate) fn span(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     if rest.is_empty() {

@@ -139,6 +139,11 @@ impl Context {
         Error::Unreachable { servers: self.servers.to_string(), reason }
     }
 
+    /// Keeps what librdkafka said, in its log maybe, as the last error.
+    pub(crate) fn hear(&self, reason: &str) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(plain(reason));
+    }
+
     /// The last error that was not about one request.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -154,7 +159,7 @@ impl ClientContext for Context {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
         // "1/1 brokers are down" says less than what came before it.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(plain(reason));
+            self.hear(reason);
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// First half of the advisory lock's key: "ftlw" as bytes. The second half is the `steps` table.
-const LOCK: i32 = i32::from_be_bytes(*b"ftlw");
+pub(super) const LOCK: i32 = i32::from_be_bytes(*b"ftlw");
 const LOCK_SHARED: &str = "SELECT pg_advisory_xact_lock_shared($1, $2)";
 const LOCK_EXCLUSIVE: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 

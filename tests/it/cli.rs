@@ -45,7 +45,7 @@ const WITH_POSTGRES: [&[&str]; 5] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_usage_ends_with_2() {
-    let wrong: [&[&str]; 14] = [
+    let wrong: [&[&str]; 15] = [
         &[],
         &["--nope"],
         &["no-such-command"],
@@ -54,6 +54,7 @@ async fn wrong_usage_ends_with_2() {
         &["publish", "--from", "json"],
         &["publish", "--synthetic", "many"],
         &["lag", "--format", "xml"],
+        &["doctor", "--sample", "some"],
         &["flow"],
         &["flow", "show"],
         &["flow", "list", "--limit", "0"],
@@ -67,6 +68,7 @@ async fn wrong_usage_ends_with_2() {
         assert!(!ran.stderr.is_empty() && !ran.stderr.contains("panicked"), "{arguments:?}: {ran:?}");
     }
     refused(&mut flowtrail(["lag", "--topic", "^a"]), 2, &["--topic ^a"]).await;
+    refused(&mut flowtrail(["doctor", "--backup-age", "old"]), 2, &["--backup-age old", "24h"]).await;
     refused(&mut flowtrail(["flow", "list", "--since", "yesterday-ish"]), 2, &["--since"]).await;
 }
 

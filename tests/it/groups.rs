@@ -118,7 +118,7 @@ async fn newer(config: &Config) -> Result<Group, String> {
 }
 
 /// Asks the broker, and gives what comes after the header of its answer.
-async fn ask(config: &Config, (api, version): (i16, i16), body: &[u8]) -> Answer {
+pub async fn ask(config: &Config, (api, version): (i16, i16), body: &[u8]) -> Answer {
     let mut request = Vec::new();
     request.extend(api.to_be_bytes());
     request.extend(version.to_be_bytes());
@@ -137,7 +137,7 @@ async fn ask(config: &Config, (api, version): (i16, i16), body: &[u8]) -> Answer
 }
 
 /// What is left to read of an answer.
-struct Answer {
+pub struct Answer {
     bytes: Vec<u8>,
     at: usize,
 }
@@ -148,11 +148,11 @@ impl Answer {
         &self.bytes[self.at - length..self.at]
     }
 
-    fn skip(&mut self, length: usize) {
+    pub fn skip(&mut self, length: usize) {
         self.take(length);
     }
 
-    fn short(&mut self) -> i16 {
+    pub fn short(&mut self) -> i16 {
         i16::from_be_bytes(self.take(2).try_into().unwrap())
     }
 
@@ -162,11 +162,11 @@ impl Answer {
     }
 
     /// Of a list.
-    fn length(&mut self) -> usize {
+    pub fn length(&mut self) -> usize {
         self.varint() - 1
     }
 
-    fn text(&mut self) -> Option<String> {
+    pub fn text(&mut self) -> Option<String> {
         let length = self.varint().checked_sub(1)?;
         Some(String::from_utf8(self.take(length).to_vec()).unwrap())
     }

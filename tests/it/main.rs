@@ -16,6 +16,7 @@ mod contract;
 mod crashes;
 mod deadletter;
 mod dev;
+mod doctor;
 mod gaps;
 mod groups;
 mod input;

@@ -13,9 +13,9 @@ use tokio_postgres::Config;
 use crate::servers::{self, until};
 
 /// A PgBouncer in front of a database; ends with the test.
-struct Pooler {
+pub struct Pooler {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Drop for Pooler {
@@ -25,13 +25,13 @@ impl Drop for Pooler {
     }
 }
 
-fn program() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     folders.map(|folder| folder.join("pgbouncer")).find(|program| program.is_file())
 }
 
-async fn pooler(program: &Path, database: &str, mode: &str) -> Pooler {
+pub async fn pooler(program: &Path, database: &str, mode: &str) -> Pooler {
     let server: Config = database.parse().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = std::env::temp_dir().join(format!("{}-{port}.ini", servers::unique("pgbouncer")));

@@ -261,7 +261,7 @@ impl GroupContext {
             Ok(Err(error)) => {
                 tracing::warn!(
                     event = "offsets_not_read",
-                    error,
+                    %error,
                     "stored offsets can't be read; the partitions wait"
                 );
                 None

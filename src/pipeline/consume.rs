@@ -34,7 +34,7 @@ use crate::{
     kafka::{Lease, Start, broker::Broker, rebalance::Assignment},
     metrics::{self, LagTable},
     model::{Offset, Partition},
-    postgres::{Database, Stored},
+    postgres::{Database, StoreError, Stored},
     telemetry::Seldom,
 };
 
@@ -45,6 +45,8 @@ pub enum Command {
     Again(Vec<(Arc<Lease>, Option<Offset>)>),
     /// What is stored of partitions that waited for it.
     Known(Vec<(Partition, Option<Stored>)>),
+    /// What is stored can't be known until a person has put something right.
+    Halt(StoreError),
     /// The lease's partition has no record from the first offset to the second.
     Hollow(Arc<Lease>, [Offset; 2]),
 }
@@ -73,6 +75,9 @@ pub enum ConsumeError {
         /// The offset after the last.
         end: i64,
     },
+    /// Postgres does not say where partitions begin.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// librdkafka gave up.
     #[error("the Kafka consumer can't go on: {0}")]
     Fatal(String),
@@ -175,7 +180,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
 
     /// Does once what there is to do; `false` if reading has to wait for a lane.
     pub(crate) fn turn(&mut self, now: Instant) -> Result<bool, ConsumeError> {
-        self.obey();
+        self.obey()?;
         self.keep_up(now);
         if self.hold_back(now) {
             return Ok(false);
@@ -268,7 +273,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
         }
     }
 
-    fn obey(&mut self) {
+    fn obey(&mut self) -> Result<(), ConsumeError> {
         while let Ok(command) = self.with.commands.1.try_recv() {
             match command {
                 Command::Again(leases) => {
@@ -280,6 +285,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
                     }
                 }
                 Command::Hollow(lease, stretch) => self.skip(&lease, stretch),
+                Command::Halt(error) => return Err(error.into()),
                 Command::Known(found) => {
                     let waiting = self.with.assignment.waiting();
                     for (partition, stored) in found {
@@ -291,6 +297,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Lets the lane move the offset past what is no record.

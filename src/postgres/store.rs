@@ -28,6 +28,16 @@ pub enum Trouble {
     Halt(StoreError),
 }
 
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Retry(reason) => f.write_str(reason),
+            Self::Refused(refusal) => f.write_str(&refusal.sentence),
+            Self::Halt(error) => error.fmt(f),
+        }
+    }
+}
+
 /// Why nothing can be stored until a person has put something right.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -36,6 +46,11 @@ pub enum StoreError {
         "Postgres refused to store a batch: {0}; nothing is lost, it will be stored once this is put right"
     )]
     Refused(String),
+    /// Postgres refused to say where partitions begin.
+    #[error(
+        "Postgres does not say what is stored: {0}; nothing is lost, reading begins once this is put right"
+    )]
+    Unread(String),
     /// A session could not be opened.
     #[error(transparent)]
     Session(#[from] PostgresError),
@@ -63,7 +78,7 @@ pub trait Database: Send + Sync + 'static {
     fn read(
         &self,
         partitions: &[Partition],
-    ) -> impl Future<Output = Result<Vec<(Partition, Stored)>, String>> + Send;
+    ) -> impl Future<Output = Result<Vec<(Partition, Stored)>, Trouble>> + Send;
 
     /// Keeps a gap, once, whatever happens to the process after it.
     fn keep_gap(&self, gap: &Gap) -> impl Future<Output = Result<(), String>> + Send;
@@ -130,8 +145,14 @@ impl Database for Store {
         })
     }
 
-    async fn read(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Stored)>, String> {
-        self.reader.read(partitions).await.map_err(|error| error.to_string())
+    async fn read(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Stored)>, Trouble> {
+        self.reader.read(partitions).await.map_err(|error| match &error {
+            PostgresError::Statement { error: cause, .. } if Fault::of(cause) != Fault::Retry => {
+                Trouble::Halt(StoreError::Unread(sentence(cause)))
+            }
+            // Whether a session can be had at all, the lanes find out.
+            _ => Trouble::Retry(error.to_string()),
+        })
     }
 
     async fn keep_gap(&self, gap: &Gap) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! Collectors that are killed, and a Postgres that goes away: nothing is lost, nothing is doubled.
 
 use flowtrail::config::Config;
+use secrecy::ExposeSecret as _;
 use tokio_postgres::Client;
 
 use crate::{
@@ -105,6 +106,37 @@ async fn a_table_that_is_not_as_it_should_be_ends_the_collector_and_loses_nothin
     client.batch_execute("ALTER TABLE steps RENAME COLUMN state TO status").await.unwrap();
     collect_all(&config).await;
     assert_stored(&config, &records).await;
+}
+
+/// Where partitions begin is asked outside of any batch: that it may not be asked has to end it all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_may_not_see_what_is_stored_ends_and_says_so() {
+    let config = servers::config(1).await;
+    let records = traffic(24, 300);
+    send(&config, &records, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    let role = servers::unique("blind").replace('-', "_");
+    let rights = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};
+         REVOKE SELECT ON ft_offset FROM {role}"
+    );
+    client.batch_execute(&rights).await.unwrap();
+    let mut blind = config.clone();
+    let url = config.postgres.url.as_ref().unwrap().expose_secret();
+    let server = url.rsplit_once('@').unwrap().1;
+    blind.postgres.url = Some(format!("postgres://{role}:x@{server}").into());
+    let mut process = Process::collect(&blind).await;
+    let said = process.says("error: ").await;
+    assert!(
+        said.contains("permission denied for table ft_offset") && said.contains("nothing is lost"),
+        "{said}"
+    );
+    assert_eq!(process.child.wait().await.unwrap().code(), Some(1));
+
+    client.batch_execute(&format!("GRANT SELECT ON ft_offset TO {role}")).await.unwrap();
+    collect_all(&blind).await;
+    assert_stored(&config, &records).await;
+    client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

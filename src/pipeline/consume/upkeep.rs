@@ -12,7 +12,7 @@ use crate::{
     http::Condition,
     kafka::{Lease, broker::Broker},
     model::{Offset, Partition},
-    postgres::{Database, Stored},
+    postgres::{Database, Stored, Trouble},
 };
 
 /// How often all group offsets are written again, whether they moved or not.
@@ -188,19 +188,24 @@ impl<B: Broker, D: Database> Consume<B, D> {
     }
 
     /// Asks Postgres what is stored of partitions, and tells the consumer what follows from it. Without an answer nothing
-    /// does, and it is asked again when it is due.
+    /// does, and it is asked again when it is due; but partitions that wait for an answer that will not come end it all.
     fn ask(
         &self,
         partitions: Vec<Partition>,
         follows: impl FnOnce(HashMap<Partition, Stored>) -> Command + Send + 'static,
     ) {
         let (store, commands) = (self.with.store.clone(), self.with.commands.0.clone());
+        // While a database is put back under partitions that are being read, its tables may not be there for a moment.
+        let they_wait = !self.with.assignment.waiting().is_empty();
         self.with.runtime.spawn(async move {
             match tokio::time::timeout(ASK, store.read(&partitions)).await {
                 Ok(Ok(found)) => {
                     let _ = commands.send(follows(found.into_iter().collect()));
                 }
-                Ok(Err(error)) => tracing::debug!(error, "stored offsets can't be read"),
+                Ok(Err(Trouble::Halt(error))) if they_wait => {
+                    let _ = commands.send(Command::Halt(error));
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "stored offsets can't be read"),
                 Err(_) => tracing::debug!("Postgres does not answer"),
             }
         });

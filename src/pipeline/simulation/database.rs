@@ -216,10 +216,10 @@ impl Database for FakeDatabase {
         self.finish(session, batch).await
     }
 
-    async fn read(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Stored)>, String> {
+    async fn read(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Stored)>, Trouble> {
         self.chance.wait(Duration::from_millis(20)).await;
         if self.lock().away || self.chance.strikes("offsets can't be read", 50) {
-            return Err("no answer".to_owned());
+            return Err(retry("no answer"));
         }
         let found = self.lock().contents.find(partitions);
         if self.chance.strikes("offsets read slowly", 50) {

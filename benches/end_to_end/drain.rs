@@ -15,7 +15,7 @@ use tokio_postgres::Client;
 
 use crate::{
     connect, say, statements,
-    traffic::{TOPIC, Traffic},
+    traffic::Traffic,
     usage::{self, PostgresMark, PostgresUse},
 };
 
@@ -27,8 +27,10 @@ const STALL: Duration = Duration::from_mins(1);
 const END: Duration = Duration::from_secs(20);
 
 /// What a drain is made with.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Drain<'a> {
+    /// What is read.
+    pub(crate) topic: &'a str,
     /// Where Kafka is.
     pub(crate) bootstrap_servers: &'a str,
     /// What is on the topic.
@@ -64,6 +66,19 @@ pub(crate) struct Drained {
     pub(crate) postgres: PostgresUse,
 }
 
+/// What it took to read all of the topic again, into tables that hold all of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Again {
+    /// The drain. Its rows are those that nothing is done to.
+    pub(crate) drain: Drained,
+    /// Rows of the history's tables that were written, by Postgres's own count.
+    pub(crate) rows_written: i64,
+}
+
+/// Rows of the history's tables that were written since the database was made.
+const WRITTEN: &str = "SELECT COALESCE(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables \
+    WHERE relname IN ('steps', 'flowstate', 'appstate', 'ft_run', 'ft_superseded_step', 'ft_rewind', 'ft_tombstone', 'ft_snapshot')";
+
 /// What it took to compare all of the topic with the tables.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verified {
@@ -89,11 +104,22 @@ SELECT extract(epoch FROM clock_timestamp())::float8,
     (SELECT COALESCE(sum(nextoffset), 0)::bigint FROM ft_offset WHERE consumergroup = $1)";
 
 impl Drain<'_> {
+    /// Drains the topic once more by another group. The tables are vacuumed before, as autovacuum does on a quiet day.
+    pub(crate) async fn again(&self, url: &str, group: &str) -> anyhow::Result<Again> {
+        let client = connect(url).await?;
+        client.batch_execute("VACUUM ANALYZE").await?;
+        client.batch_execute("CHECKPOINT").await?;
+        drop(client);
+        let before = written(url).await?;
+        let drain = self.run(url, group).await?;
+        Ok(Again { drain, rows_written: written(url).await? - before })
+    }
+
     /// Compares the topic with what a group drained of it; seconds from the start of the process to its end.
     pub(crate) async fn verify(&self, url: &str, group: &str) -> anyhow::Result<Verified> {
         let began = clock::monotonic();
         let mut command = Command::new(self.program);
-        command.args(["verify", "--topic", TOPIC, "--format", "json"]);
+        command.args(["verify", "--topic", self.topic, "--format", "json"]);
         command.env("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap_servers).env("DATABASE_URL", url);
         command.env("FLOWTRAIL_KAFKA__GROUP", group);
         let ended = command.kill_on_drop(true).output().await.context("starting flowtrail verify")?;
@@ -143,9 +169,10 @@ impl Drain<'_> {
         })
     }
 
-    fn start(&self, url: &str, group: &str) -> anyhow::Result<Child> {
+    /// Starts a collector, whose log goes to a file.
+    pub(crate) fn start(&self, url: &str, group: &str) -> anyhow::Result<Child> {
         let mut command = Command::new(self.program);
-        command.args(["collect", "--group", group, "--topic", TOPIC, "--http", "127.0.0.1:0"]);
+        command.args(["collect", "--group", group, "--topic", self.topic, "--http", "127.0.0.1:0"]);
         command.env("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap_servers).env("DATABASE_URL", url);
         for setting in self.settings {
             let (key, value) =
@@ -194,8 +221,22 @@ impl Drain<'_> {
     }
 }
 
+/// Postgres counts what a session did once that has ended, or a second after.
+async fn written(url: &str) -> anyhow::Result<i64> {
+    let client = connect(url).await?;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let mut tries = 0;
+    while client.query_one(others, &[]).await?.get::<_, i64>(0) > 0 {
+        tries += 1;
+        anyhow::ensure!(tries < 500, "the collector's sessions do not end");
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(client.query_one(WRITTEN, &[]).await?.get(0))
+}
+
 /// Tells the collector to end and waits for it.
-async fn end(mut collector: Child) -> anyhow::Result<()> {
+pub(crate) async fn end(mut collector: Child) -> anyhow::Result<()> {
     let pid = collector.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     kill_process(pid.context("the collector has ended already")?, Signal::TERM)?;
     let status =

@@ -1,9 +1,12 @@
-//! How fast a backlog gets from Kafka to Postgres, beside the fastest that Postgres takes the same rows.
+//! How fast a backlog gets from Kafka to Postgres, beside the fastest that Postgres takes the same rows; and how soon a
+//! single event does.
 //!
 //! A topic is filled once. Then, in turns: the collector, a process of its own, drains it into fresh tables; and two
 //! sessions bring the rows that it made into other fresh tables by `COPY`, which is as fast as these tables can be
 //! written with everything known beforehand. What counts is the ratio of the two: it says little about the machine.
-//! What was drained is compared with the topic by `flowtrail verify`, which is timed too.
+//! There is a topic as runtimes fill it, one where start and end of a step are far apart, and one in disorder. What was
+//! drained of the first is compared with the topic by `flowtrail verify`, then drained again by another group; and a
+//! consumer that only decodes reads it, for the collector's processor time to be measured by.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
 //!
@@ -13,7 +16,9 @@
 //!
 //! A run whose tables do not hold exactly what the merge law makes of the traffic fails, however fast it was.
 
+mod bare;
 mod drain;
+mod latency;
 mod raw_copy;
 mod report;
 mod statements;
@@ -37,8 +42,8 @@ use tokio_postgres::{Client, NoTls};
 
 use self::{
     drain::Drain,
-    report::{Report, Round},
-    traffic::Traffic,
+    report::{Drains, Report, Round},
+    traffic::{Order, Traffic},
 };
 
 /// How long another may hold the schema's lock; nobody does.
@@ -56,6 +61,9 @@ struct Args {
     /// How much of everything; quick only shows that it runs
     #[arg(long, value_enum)]
     profile: Option<Profile>,
+    /// What to measure; may be repeated [default: everything]
+    #[arg(long = "only", value_enum, value_name = "PART")]
+    only: Vec<Part>,
     /// How many ended flows in a hundred are run again
     #[arg(long, default_value_t = 1.0)]
     rerun_percent: f64,
@@ -74,6 +82,11 @@ struct Args {
     /// Also write the report there, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only read a topic of a Kafka at this address, decode, and say what that took; this program starts itself so
+    #[arg(long, hide = true, requires = "bare_topic")]
+    bare: Option<String>,
+    #[arg(long, hide = true)]
+    bare_topic: Option<String>,
     /// Keep the servers' folder, with their logs and the collector's
     #[arg(long)]
     keep: bool,
@@ -88,29 +101,91 @@ enum Profile {
     Full,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// A drain, by how its events come.
+    Drain(Order),
+    /// A consumer that decodes and does nothing else.
+    Bare,
+    /// From a producer's call to a visible row.
+    Latency,
+}
+
+impl Part {
+    const ALL: [Self; 5] = [
+        Self::Drain(Order::First),
+        Self::Drain(Order::Twice),
+        Self::Drain(Order::Disorder),
+        Self::Bare,
+        Self::Latency,
+    ];
+}
+
+impl clap::ValueEnum for Part {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        let (name, help) = match self {
+            Self::Drain(Order::First) => {
+                ("first", "first delivery, the comparison of it, and the same topic again")
+            }
+            Self::Drain(Order::Twice) => ("twice", "start and end of each step in different batches"),
+            Self::Drain(Order::Disorder) => ("disorder", "duplicates, late events, shuffled"),
+            Self::Bare => ("bare", "beside a consumer that decodes and does nothing else; needs first"),
+            Self::Latency => ("latency", "from a producer's call to a visible row"),
+        };
+        Some(clap::builder::PossibleValue::new(name).help(help))
+    }
+}
+
 /// How much is done.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     events: u32,
     rounds: u32,
     warm_up: bool,
+    /// Events a second, and for how many seconds.
+    latency: ([u32; 2], u32),
 }
 
 impl Args {
     fn size(&self) -> Size {
         let by_default = if self.bench { Profile::Full } else { Profile::Quick };
-        let (events, rounds, warm_up) = match self.profile.unwrap_or(by_default) {
-            Profile::Quick => (100_000, 1, false),
-            Profile::Full => (1_000_000, 3, true),
+        let (events, rounds, warm_up, seconds) = match self.profile.unwrap_or(by_default) {
+            Profile::Quick => (100_000, 1, false, 2),
+            Profile::Full => (1_000_000, 3, true, 20),
         };
         let (events, rounds) = (self.events.unwrap_or(events).max(1), self.rounds.unwrap_or(rounds).max(1));
-        Size { events, rounds, warm_up }
+        Size { events, rounds, warm_up, latency: ([1_000, 20_000], seconds) }
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        if self.only.is_empty() { Part::ALL.to_vec() } else { self.only.clone() }
+    }
+
+    fn drain<'a>(&'a self, stack: &'a Stack, traffic: &'a Traffic, log: &'a Path) -> Drain<'a> {
+        Drain {
+            topic: traffic.order.topic(),
+            bootstrap_servers: stack.bootstrap_servers(),
+            traffic,
+            program: &self.program,
+            settings: &self.settings,
+            statements: self.statements,
+            log,
+        }
     }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let (Some(servers), Some(topic)) = (&args.bare, &args.bare_topic) {
+        let took = bare::consume(servers, topic, args.size().events)?;
+        return Ok(serde_json::to_writer(io::stdout().lock(), &took)?);
+    }
     let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("end_to_end");
     dev::reset(&data_dir)?;
     let mut options = StackOptions::new(&data_dir);
@@ -137,51 +212,84 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
-    let Size { events, rounds, warm_up } = args.size();
-    let traffic = traffic::publish(stack.bootstrap_servers(), events, args.rerun_percent).await?;
     let databases = Databases { url: stack.database_url().expose_secret().to_owned() };
-    let drain = Drain {
-        bootstrap_servers: stack.bootstrap_servers(),
-        traffic: &traffic,
-        program: &args.program,
-        settings: &args.settings,
-        statements: args.statements,
-        log: &stack.data_dir().join("collector.log"),
-    };
-    let mut report = Report::new(&databases, stack.data_dir(), args, &traffic).await?;
-    if warm_up {
-        let round = round(0, &drain, &databases, &traffic).await?;
-        say(&format!("a round that is not counted: {round}"));
+    let log = stack.data_dir().join("collector.log");
+    let mut report = Report::new(&databases, stack.data_dir(), args).await?;
+    for (number, part) in args.parts().into_iter().enumerate() {
+        let Part::Drain(order) = part else { continue };
+        let traffic =
+            traffic::publish(stack.bootstrap_servers(), order, args.size().events, args.rerun_percent)
+                .await?;
+        let drain = args.drain(stack, &traffic, &log);
+        let mut drains = Drains::new(&traffic);
+        let rounds =
+            Rounds { drain: &drain, databases: &databases, traffic: &traffic, verify: order == Order::First };
+        // Only the server's first drain is another one.
+        if args.size().warm_up && number == 0 {
+            let round = rounds.run(0).await?;
+            say(&format!("a round that is not counted: {round}"));
+        }
+        for number in 1..=args.size().rounds {
+            let round = rounds.run(number).await?;
+            say(&format!("round {number} of {}: {round}", args.size().rounds));
+            drains.rounds.push(round);
+            if order == Order::First && args.parts().contains(&Part::Bare) {
+                report.bare.push(bare::measure(stack.bootstrap_servers(), &traffic).await?);
+            }
+        }
+        report.drains.push(drains);
     }
-    for number in 1..=rounds {
-        let round = round(number, &drain, &databases, &traffic).await?;
-        say(&format!("round {number} of {rounds}: {round}"));
-        report.rounds.push(round);
+    if args.parts().contains(&Part::Latency) {
+        let (rates, seconds) = args.size().latency;
+        let traffic = Traffic::none();
+        let drain = args.drain(stack, &traffic, &log);
+        for rate in rates {
+            let name = format!("latency_{rate}");
+            let url = databases.create(&name).await?;
+            let latency = latency::measure(&drain, &url, rate, seconds).await?;
+            say(&latency.to_string());
+            report.latencies.push(latency);
+            databases.remove(&name).await?;
+        }
     }
     Ok(report)
 }
 
-/// One drain, and a raw COPY of the rows that it made.
-async fn round(
-    number: u32,
-    drain: &Drain<'_>,
-    databases: &Databases,
-    traffic: &Traffic,
-) -> anyhow::Result<Round> {
-    let (drained_into, copied_into) = (format!("drain_{number}"), format!("copy_{number}"));
-    let url = databases.create(&drained_into).await?;
-    let drained = drain.run(&url, &format!("bench-{number}")).await?;
-    let client = connect(&url).await?;
-    traffic.expected.compare(&traffic::Contents::stored(&client).await?)?;
-    let rows = raw_copy::Rows::of(&client).await?;
-    drop(client);
-    let verified = drain.verify(&url, &format!("bench-{number}")).await?;
-    databases.remove(&drained_into).await?;
+/// Rounds over one topic.
+struct Rounds<'a> {
+    drain: &'a Drain<'a>,
+    databases: &'a Databases,
+    traffic: &'a Traffic,
+    /// The topic is compared with the tables and drained once more.
+    verify: bool,
+}
 
-    let url = databases.create(&copied_into).await?;
-    let copied = rows.copy_into(&url).await?;
-    databases.remove(&copied_into).await?;
-    Ok(Round { drain: drained, verify: verified, copy: copied })
+impl Rounds<'_> {
+    /// One drain, and a raw COPY of the rows that it made.
+    async fn run(&self, number: u32) -> anyhow::Result<Round> {
+        let Self { drain, databases, traffic, .. } = self;
+        let order = self.traffic.order.topic().replace('.', "_");
+        let (into, copied_into) = (format!("drain_{order}_{number}"), format!("copy_{order}_{number}"));
+        let url = databases.create(&into).await?;
+        let group = format!("bench-{order}-{number}");
+        let drained = drain.run(&url, &group).await?;
+        let client = connect(&url).await?;
+        traffic.expected.compare(&traffic::Contents::stored(&client).await?)?;
+        let rows = raw_copy::Rows::of(&client).await?;
+        drop(client);
+        let (mut verify, mut again) = (None, None);
+        if self.verify {
+            verify = Some(drain.verify(&url, &group).await?);
+            again = Some(drain.again(&url, &format!("{group}-again")).await?);
+            traffic.expected.compare(&traffic::Contents::stored(&connect(&url).await?).await?)?;
+        }
+        databases.remove(&into).await?;
+
+        let url = databases.create(&copied_into).await?;
+        let copy = rows.copy_into(&url).await?;
+        databases.remove(&copied_into).await?;
+        Ok(Round { drain: drained, verify, again, copy })
+    }
 }
 
 /// The server, and the databases made there.

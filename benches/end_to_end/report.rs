@@ -7,10 +7,13 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::{
-    Args, Databases, connect,
-    drain::{Drained, Verified},
+    Args, Databases,
+    bare::Bare,
+    connect,
+    drain::{Again, Drained, Verified},
+    latency::Latency,
     raw_copy::Copied,
-    traffic::{Contents, Traffic},
+    traffic::{Contents, Order, Traffic},
     usage,
 };
 
@@ -21,9 +24,21 @@ const MEGABYTE: f64 = 1_000_000.0;
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: Machine,
-    events: u64,
     rerun_percent: f64,
     settings: Vec<String>,
+    /// What was drained, by the order in which the events came.
+    pub(crate) drains: Vec<Drains>,
+    /// What a consumer takes that does nothing else but decode; one for each round.
+    pub(crate) bare: Vec<Bare>,
+    /// From a producer's call to a row that others see.
+    pub(crate) latencies: Vec<Latency>,
+}
+
+/// Rounds over one topic.
+#[derive(Debug, Serialize)]
+pub(crate) struct Drains {
+    order: Order,
+    events: u64,
     rows: Contents,
     /// The rounds, in order.
     pub(crate) rounds: Vec<Round>,
@@ -34,8 +49,10 @@ pub(crate) struct Report {
 pub(crate) struct Round {
     /// The collector.
     pub(crate) drain: Drained,
-    /// What `flowtrail verify` took after it.
-    pub(crate) verify: Verified,
+    /// What `flowtrail verify` took after it, where that was measured.
+    pub(crate) verify: Option<Verified>,
+    /// The same once more, where that was measured.
+    pub(crate) again: Option<Again>,
     /// What it is measured by.
     pub(crate) copy: Copied,
 }
@@ -81,21 +98,42 @@ fn commit() -> Option<String> {
 }
 
 impl Report {
-    /// Without any round yet.
-    pub(crate) async fn new(
-        databases: &Databases,
-        data_dir: &Path,
-        args: &Args,
-        traffic: &Traffic,
-    ) -> anyhow::Result<Self> {
+    /// Without any figure yet.
+    pub(crate) async fn new(databases: &Databases, data_dir: &Path, args: &Args) -> anyhow::Result<Self> {
         Ok(Self {
             machine: Machine::here(&connect(&databases.url).await?, data_dir).await?,
-            events: traffic.events,
             rerun_percent: args.rerun_percent,
             settings: args.settings.iter().chain(&args.postgres_settings).cloned().collect(),
-            rows: traffic.expected.clone(),
-            rounds: Vec::new(),
+            drains: Vec::new(),
+            bare: Vec::new(),
+            latencies: Vec::new(),
         })
+    }
+
+    /// Of the drain of the first order and the bare consumer, in the same round.
+    fn bare_lines(&self) -> Vec<Line> {
+        let first = self.drains.iter().find(|drains| drains.order == Order::First);
+        let own = first.map(Drains::cpu_of_event).unwrap_or_default();
+        let bare: Vec<f64> = self.bare.iter().map(|bare| bare.cpu_seconds * 1e6 / bare.events).collect();
+        let ratio = own.iter().zip(&bare).map(|(own, bare)| own / bare).collect();
+        vec![
+            Line { name: "collector: CPU of an event ÷ a bare consumer's", digits: 2, values: ratio },
+            Line { name: "collector: CPU, µs/event", digits: 2, values: own },
+            Line { name: "bare consumer: CPU, µs/event", digits: 2, values: bare },
+        ]
+    }
+}
+
+impl Drains {
+    /// Without any round yet.
+    pub(crate) fn new(traffic: &Traffic) -> Self {
+        let (order, events, rows) = (traffic.order, traffic.events, traffic.expected.clone());
+        Self { order, events, rows, rounds: Vec::new() }
+    }
+
+    fn cpu_of_event(&self) -> Vec<f64> {
+        let events = f64::from(u32::try_from(self.events).unwrap_or(u32::MAX));
+        self.rounds.iter().map(|round| round.drain.collector_cpu_seconds * 1e6 / events).collect()
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -105,8 +143,16 @@ impl Report {
             digits,
             values: self.rounds.iter().map(of).collect(),
         };
-        vec![
-            line("rows/s ÷ raw COPY's", 3, &|r| r.drain.rows_per_second / r.copy.rows_per_second),
+        let mut lines = match self.order {
+            // Each event is a write there.
+            Order::Twice => vec![line("writes/s ÷ raw COPY's rows/s", 3, &|r| {
+                r.drain.events_per_second / r.copy.rows_per_second
+            })],
+            Order::First | Order::Disorder => {
+                vec![line("rows/s ÷ raw COPY's", 3, &|r| r.drain.rows_per_second / r.copy.rows_per_second)]
+            }
+        };
+        lines.extend([
             line("Postgres CPU ÷ raw COPY's", 2, &|r| {
                 r.drain.postgres.cpu_seconds / r.copy.postgres.cpu_seconds
             }),
@@ -120,14 +166,51 @@ impl Report {
             line("collector: CPU, µs/row", 2, &|r| r.drain.collector_cpu_seconds * 1e6 / rows),
             line("collector: Postgres CPU, µs/row", 2, &|r| r.drain.postgres.cpu_seconds * 1e6 / rows),
             line("collector: WAL, bytes/row", 0, &|r| r.drain.postgres.wal_bytes / rows),
-            line("verify: events/s ÷ the collector's", 2, &|r| {
-                r.verify.events_per_second / r.drain.events_per_second
-            }),
-            line("verify: events/s", 0, &|r| r.verify.events_per_second),
             line("raw COPY: rows/s", 0, &|r| r.copy.rows_per_second),
             line("raw COPY: s", 2, &|r| r.copy.seconds),
             line("raw COPY: Postgres CPU, µs/row", 2, &|r| r.copy.postgres.cpu_seconds * 1e6 / rows),
             line("raw COPY: WAL, bytes/row", 0, &|r| r.copy.postgres.wal_bytes / rows),
+        ]);
+        lines.extend(self.again_lines(rows));
+        lines
+    }
+
+    /// Of the same topic, compared with the tables, and read again.
+    fn again_lines(&self, rows: f64) -> Vec<Line> {
+        let both: Vec<_> = self.rounds.iter().filter_map(|r| Some((r.again.as_ref()?, &r.copy))).collect();
+        if both.is_empty() {
+            return Vec::new();
+        }
+        let line = |name, digits, of: &dyn Fn(&Again, &Copied) -> f64| Line {
+            name,
+            digits,
+            values: both.iter().map(|(again, copy)| of(again, copy)).collect(),
+        };
+        let verified: Vec<_> =
+            self.rounds.iter().filter_map(|r| Some((r.verify.as_ref()?, &r.drain))).collect();
+        let verify = |name, digits, of: &dyn Fn(&Verified, &Drained) -> f64| Line {
+            name,
+            digits,
+            values: verified.iter().map(|(verified, drained)| of(verified, drained)).collect(),
+        };
+        vec![
+            verify("verify: events/s ÷ the collector's", 2, &|verified, drained| {
+                verified.events_per_second / drained.events_per_second
+            }),
+            verify("verify: events/s", 0, &|verified, _| verified.events_per_second),
+            line("again: rows/s ÷ raw COPY's", 3, &|again, copy| {
+                again.drain.rows_per_second / copy.rows_per_second
+            }),
+            line("again: rows written", 0, &|again, _| {
+                f64::from(i32::try_from(again.rows_written).unwrap_or(i32::MAX))
+            }),
+            line("again: WAL, bytes/row", 1, &|again, _| again.drain.postgres.wal_bytes / rows),
+            line("again: Postgres CPU, µs/row", 2, &|again, _| {
+                again.drain.postgres.cpu_seconds * 1e6 / rows
+            }),
+            line("again: collector CPU, µs/row", 2, &|again, _| {
+                again.drain.collector_cpu_seconds * 1e6 / rows
+            }),
         ]
     }
 }
@@ -159,29 +242,47 @@ impl fmt::Display for Report {
             f,
             "flowtrail {commit} on {cores} cores, {gigabytes:.0} GB; Postgres {postgres}, Kafka {kafka}"
         )?;
-        let Contents { steps, flows, superseded, .. } = &self.rows;
-        writeln!(
-            f,
-            "{} events ({} % of flows run again) → {steps} steps, {flows} flows, {superseded} superseded steps; rounds: {}",
-            self.events,
-            self.rerun_percent,
-            self.rounds.len(),
-        )?;
         if !self.settings.is_empty() {
             writeln!(f, "settings: {}", self.settings.join(" "))?;
         }
-        let mut table = Table::new();
-        table.load_style(presets::ASCII_MARKDOWN).set_header(["", "median", "least", "greatest"]);
-        for line in self.lines() {
-            let name = line.name.to_owned();
-            let [median, least, greatest] = line.summary();
-            table.add_row([name, median, least, greatest]);
+        for drains in &self.drains {
+            let Contents { steps, flows, superseded, .. } = &drains.rows;
+            writeln!(
+                f,
+                "\n{}: {} events ({} % of flows run again) → {steps} steps, {flows} flows, {superseded} superseded steps; rounds: {}",
+                drains.order.title(),
+                drains.events,
+                self.rerun_percent,
+                drains.rounds.len(),
+            )?;
+            writeln!(f, "{}", table(drains.lines()))?;
         }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
+        if !self.bare.is_empty() {
+            writeln!(
+                f,
+                "\nbeside a consumer that decodes and does nothing else\n{}",
+                table(self.bare_lines())
+            )?;
         }
-        write!(f, "{table}")
+        for latency in &self.latencies {
+            writeln!(f, "\n{latency}")?;
+        }
+        Ok(())
     }
+}
+
+fn table(lines: Vec<Line>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(["", "median", "least", "greatest"]);
+    for line in lines {
+        let name = line.name.to_owned();
+        let [median, least, greatest] = line.summary();
+        table.add_row([name, median, least, greatest]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 impl fmt::Display for Round {

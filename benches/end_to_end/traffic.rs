@@ -1,6 +1,6 @@
 //! The topic: made-up traffic, and what the tables have to hold of it.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use flowtrail::{
         decode::decode,
         merge::{FlowTables, Fold, Tables},
     },
-    publish::{self, Options, Record, Synthetic, SyntheticOptions},
+    publish::{self, Options, Record, Synthetic, SyntheticOptions, disorder},
 };
 use prost::Message as _;
 use serde::Serialize;
@@ -24,22 +24,100 @@ use tokio_util::sync::CancellationToken;
 
 use crate::say;
 
-/// The topic's name.
-pub(crate) const TOPIC: &str = "flow.history";
 /// Its partitions: enough for two lanes to have three each.
-const PARTITIONS: i32 = 6;
+pub(crate) const PARTITIONS: i32 = 6;
 /// How long Kafka may take over anything.
 const TIMEOUT: Duration = Duration::from_mins(2);
 /// More than any payload has: nothing is cut.
 const MAX_PAYLOAD: usize = 4 << 20;
 
+/// How events come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Order {
+    /// As runtimes say them: start and end of a step some milliseconds and eight flows apart.
+    First,
+    /// All that is not an end before all ends: every row is written twice.
+    Twice,
+    /// A tenth comes twice, a twentieth late, and all of it shuffled within ten thousand.
+    Disorder,
+}
+
+/// Events that come late come behind so many others.
+const LATE: usize = 50_000;
+/// Events are shuffled within so many.
+const WINDOW: usize = 10_000;
+const SEED: u64 = 7;
+
+impl Order {
+    pub(crate) fn topic(self) -> &'static str {
+        match self {
+            Self::First => "flow.history",
+            Self::Twice => "flow.history.twice",
+            Self::Disorder => "flow.history.disorder",
+        }
+    }
+
+    /// What is measured, in a few words.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::First => "first delivery",
+            Self::Twice => "every row written twice",
+            Self::Disorder => "10 % twice, 5 % late, shuffled within 10 000",
+        }
+    }
+
+    fn arrange(self, records: impl Iterator<Item = Record> + 'static) -> Box<dyn Iterator<Item = Record>> {
+        match self {
+            Self::First => Box::new(records),
+            Self::Twice => {
+                let (ends, rest): (Vec<Record>, Vec<Record>) = records.partition(is_end);
+                Box::new(rest.into_iter().chain(ends))
+            }
+            Self::Disorder => {
+                let records = disorder::duplicate(records, 10.0, SEED);
+                let mut late = VecDeque::new();
+                let mut number = 0_usize;
+                // Every twentieth goes to the end of a queue that is as long as it is late; what is in it at last stays away.
+                let records = records.filter_map(move |record| {
+                    number += 1;
+                    if number.is_multiple_of(20) {
+                        late.push_back(record);
+                        return (late.len() > LATE / 20).then(|| late.pop_front()).flatten();
+                    }
+                    Some(record)
+                });
+                Box::new(disorder::shuffle_window(records, WINDOW, SEED))
+            }
+        }
+    }
+}
+
+fn is_end(record: &Record) -> bool {
+    use flowtrail::proto::v1::{Phase, history_event::Event};
+    match &record.event.event {
+        Some(Event::Flow(flow)) => flow.phase == i32::from(Phase::Closed),
+        Some(Event::Step(step)) => step.phase == i32::from(Phase::Closed),
+        _ => false,
+    }
+}
+
 /// What is on the topic.
 #[derive(Debug)]
 pub(crate) struct Traffic {
+    /// How they come.
+    pub(crate) order: Order,
     /// How many events.
     pub(crate) events: u64,
     /// What the tables hold once all of it is stored.
     pub(crate) expected: Contents,
+}
+
+impl Traffic {
+    /// Nothing on any topic.
+    pub(crate) fn none() -> Self {
+        Self { order: Order::First, events: 0, expected: Contents::default() }
+    }
 }
 
 /// What tables hold, in numbers that a wrong result would hardly have too.
@@ -68,16 +146,17 @@ pub(crate) struct Contents {
 /// Fills the topic, and works out with the merge law what the tables have to hold.
 pub(crate) async fn publish(
     bootstrap_servers: &str,
+    order: Order,
     events: u32,
     rerun_percent: f64,
 ) -> anyhow::Result<Traffic> {
-    say(&format!("publishing {events} events"));
+    say(&format!("publishing {events} events: {}", order.title()));
     let kafka = config::Kafka { bootstrap_servers: bootstrap_servers.to_owned(), ..config::Kafka::default() };
-    Admin::new(&kafka)?.ensure_topic(TOPIC, PARTITIONS, &[], TIMEOUT).await?;
+    Admin::new(&kafka)?.ensure_topic(order.topic(), PARTITIONS, &[], TIMEOUT).await?;
     let blocking = tokio::task::spawn_blocking(move || {
         let producer = Producer::new(&kafka, Partitioner::Murmur2, TIMEOUT)?;
         let options = Options {
-            topic: TOPIC.to_owned(),
+            topic: order.topic().to_owned(),
             rate: 0,
             timeout: TIMEOUT,
             stop_at_failure: true,
@@ -85,23 +164,23 @@ pub(crate) async fn publish(
         };
         let mut fold = Fold::default();
         let mut broken = None;
-        let records = synthetic(events, rerun_percent).inspect(|record| {
+        let records = order.arrange(synthetic(events, rerun_percent)).inspect(|record| {
             if let Err(error) = add(&mut fold, record) {
                 broken.get_or_insert(error);
             }
         });
         let sent = publish::send(&producer, records, &options, |_| {})?;
-        ensure!(sent.deliveries.delivered == u64::from(events), "not all was delivered: {sent:?}");
+        ensure!(sent.deliveries.delivered == sent.queued, "not all was delivered: {sent:?}");
         if let Some(error) = broken {
             return Err(error);
         }
-        Ok(Traffic { events: u64::from(events), expected: Contents::expected(&fold.settle()) })
+        Ok(Traffic { order, events: sent.queued, expected: Contents::expected(&fold.settle()) })
     });
     blocking.await?
 }
 
 /// 10 steps a flow, payloads of 200 bytes, start and end of a step some milliseconds and eight flows apart.
-fn synthetic(events: u32, rerun_percent: f64) -> impl Iterator<Item = Record> {
+pub(crate) fn synthetic(events: u32, rerun_percent: f64) -> impl Iterator<Item = Record> + 'static {
     let options = SyntheticOptions {
         steps_per_flow: 10,
         payload_bytes: 200,

@@ -1,6 +1,9 @@
-//! A connection to Postgres that a test can take away, without taking it from the other tests.
+//! A connection to a server that a test can take away, without taking it from the other tests.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use flowtrail::config::Config;
 use secrecy::ExposeSecret as _;
@@ -21,6 +24,18 @@ pub enum Mode {
     Hang,
     /// They are cut, and new ones are refused.
     Refuse,
+    /// They work, and whatever is sent arrives so much later.
+    Slow(Duration),
+}
+
+/// Ports are taken from these: below those that systems give to outgoing connections, one of which could otherwise take
+/// the port of a proxy that refuses for a while.
+const PORTS: std::ops::Range<u16> = 15_000..32_000;
+
+/// A port of 127.0.0.1 that nobody listens on now.
+pub fn free_port() -> u16 {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(PORTS)).take(100).find(is_free).expect("no port is free")
 }
 
 /// The same database, through a proxy.
@@ -44,8 +59,8 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let own = listener.local_addr().unwrap().port();
+        let own = free_port();
+        let listener = TcpListener::bind(("127.0.0.1", own)).await.unwrap();
         let (mode, seen) = watch::channel(Mode::Pass);
         let open = Arc::new(());
         tokio::spawn(serve(listener, own, port, seen, Arc::downgrade(&open)));
@@ -108,16 +123,21 @@ async fn pump(
     mut to: impl AsyncWrite + Unpin,
     mut mode: watch::Receiver<Mode>,
 ) {
-    let mut buffer = vec![0; 1 << 16];
+    // What a slow connection carries at a time; sockets hold what comes meanwhile.
+    let mut buffer = vec![0; 1 << 20];
     loop {
-        match mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode) {
-            Ok(Mode::Pass) => {}
+        let delay = match mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode) {
+            Ok(Mode::Pass) => Duration::ZERO,
+            Ok(Mode::Slow(delay)) => delay,
             _ => return,
-        }
+        };
         tokio::select! {
             _ = mode.changed() => {}
             read = from.read(&mut buffer) => {
                 let Ok(length @ 1..) = read else { return };
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
                 if to.write_all(&buffer[..length]).await.is_err() {
                     return;
                 }

@@ -236,6 +236,7 @@ impl GroupContext {
             metrics::rebalance("lost");
         }
         tracing::info!(partitions = names(&partitions), lost = thrown_out, "partitions revoked");
+        resume(consumer, list);
         if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
             consumer.incremental_unassign(list)
         } else {
@@ -257,6 +258,14 @@ impl GroupContext {
                 None
             }
         }
+    }
+}
+
+/// Has partitions that go come back as ones that are read: librdkafka keeps it in mind that one was paused, and would not
+/// read it when the group gives it to this member again.
+fn resume(consumer: &BaseConsumer<GroupContext>, list: &TopicPartitionList) {
+    if let Err(error) = consumer.resume(list) {
+        tracing::warn!(%error, "partitions that go could not be resumed");
     }
 }
 
@@ -299,6 +308,9 @@ impl ConsumerContext for GroupContext {
             other => {
                 tracing::error!(error = ?other, "a rebalance failed; all partitions are given back");
                 self.assignment.give_all_back();
+                if let Ok(held) = consumer.assignment() {
+                    resume(consumer, &held);
+                }
                 consumer.unassign()
             }
         };

@@ -141,6 +141,7 @@ pub const FAULTS: [Fault; 19] = [
         name: "postgres-slow",
         sentence: "Everything to and from Postgres arrives 10 ms later from then on: slower, nothing else.",
         ways: POSTGRES_PROXY,
+        window: Window(60, 80),
         act: |scene, _, before| Box::pin(postgres::slow(scene, before)),
         ..PLAIN
     },

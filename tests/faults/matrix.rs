@@ -42,7 +42,7 @@ impl Form {
     }
 
     pub fn lengths(self) -> Lengths {
-        Lengths { hang: Duration::from_secs(if self.times >= LONG { 30 } else { 12 }) }
+        Lengths { hang: Duration::from_secs(if self.times >= LONG { 30 } else { 8 }) }
     }
 
     /// How a round is done again.
@@ -191,8 +191,9 @@ async fn once(
     time: u32,
 ) -> anyhow::Result<Round> {
     let name = format!("{}-{time}", fault.name);
-    let seed = form.seed.wrapping_mul(1_000).wrapping_add(u64::from(time));
-    let mut scene = Scene::set(servers, &topic, &name, fault.ways, seed).await?;
+    // Another row each time, and for each fault.
+    let own = name.bytes().fold(form.seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let mut scene = Scene::set(servers, &topic, &name, fault.ways, own).await?;
     scene.window = fault.window;
     let outcome = within(&mut scene, fault, form).await;
     servers.restore().await?;

@@ -1,6 +1,7 @@
 //! A connection to a server that a test can take away, without taking it from the other tests.
 
 use std::{
+    pin::pin,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -10,7 +11,8 @@ use secrecy::ExposeSecret as _;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
+    time::Instant,
 };
 
 use crate::servers::until;
@@ -118,30 +120,54 @@ async fn carry(client: TcpStream, target: u16, mode: watch::Receiver<Mode>) {
     }
 }
 
-async fn pump(
+async fn pump(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin, mode: watch::Receiver<Mode>) {
+    // As much as a slow network holds.
+    let (due, arrived) = mpsc::channel(256);
+    let mut writing = pin!(write(arrived, to, mode.clone()));
+    tokio::select! {
+        // What was sent before the end arrives, unless the connection is cut.
+        cut = read(from, due, mode) => if !cut { writing.await },
+        () = &mut writing => {}
+    }
+}
+
+/// Takes bytes in, with the time at which they are to arrive; says whether it was cut or came to its end.
+async fn read(
     mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+    due: mpsc::Sender<(Instant, Vec<u8>)>,
     mut mode: watch::Receiver<Mode>,
-) {
-    // What a slow connection carries at a time; sockets hold what comes meanwhile.
-    let mut buffer = vec![0; 1 << 20];
+) -> bool {
+    let mut buffer = vec![0; 1 << 16];
     loop {
         let delay = match mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode) {
             Ok(Mode::Pass) => Duration::ZERO,
             Ok(Mode::Slow(delay)) => delay,
-            _ => return,
+            _ => return true,
         };
         tokio::select! {
             _ = mode.changed() => {}
             read = from.read(&mut buffer) => {
-                let Ok(length @ 1..) = read else { return };
-                if !delay.is_zero() {
-                    tokio::time::sleep(delay).await;
-                }
-                if to.write_all(&buffer[..length]).await.is_err() {
-                    return;
+                let Ok(length @ 1..) = read else { return false };
+                if due.send((Instant::now() + delay, buffer[..length].to_vec())).await.is_err() {
+                    return true;
                 }
             }
+        }
+    }
+}
+
+/// Hands bytes on when it is time.
+async fn write(
+    mut arrived: mpsc::Receiver<(Instant, Vec<u8>)>,
+    mut to: impl AsyncWrite + Unpin,
+    mut mode: watch::Receiver<Mode>,
+) {
+    while let Some((due, bytes)) = arrived.recv().await {
+        if due > Instant::now() {
+            tokio::time::sleep_until(due).await;
+        }
+        if mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() || to.write_all(&bytes).await.is_err() {
+            return;
         }
     }
 }

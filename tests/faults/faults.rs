@@ -70,11 +70,33 @@ const PLAIN: Fault = Fault {
     act: |_, _, _| Box::pin(async { Ok(None) }),
     clear: None,
 };
+/// Faults that may come one after the other while records are being sent; the first of them comes always.
+pub fn mixable() -> Vec<&'static Fault> {
+    let names = [
+        "broker-killed",
+        "collector-killed",
+        "collector-terminated",
+        "collector-zombie",
+        "postgres-killed",
+        "postgres-restarted",
+        "postgres-stopped",
+        "postgres-cut",
+        "postgres-stalled",
+        "table-locked",
+        "law-locked",
+        "broker-restarted",
+        "kafka-cut",
+        "kafka-stalled",
+    ];
+    let all = names.map(|name| FAULTS.iter().find(|fault| fault.name == name).expect("a fault of this name"));
+    all.into()
+}
+
 /// What comes out of buffers, or is done by the others, takes some of the traffic after the fault has come.
 const EARLY: Window = Window(15, 45);
 
 /// All of them, in the order in which they are done.
-pub const FAULTS: [Fault; 19] = [
+pub static FAULTS: [Fault; 19] = [
     Fault {
         name: "collector-killed",
         sentence: "SIGKILL, and another collector is started: its partitions are given to the other one after the \

@@ -21,6 +21,7 @@
 mod collector;
 mod faults;
 mod matrix;
+mod mixed;
 mod oracle;
 #[expect(dead_code, reason = "the other tests want more of it")]
 #[path = "../support/program.rs"]

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     faults::{FAULTS, Fault, Lengths, Traffic},
+    mixed,
     oracle::{self, Contents, Difference},
     report::{Report, Row},
     scene::Scene,
@@ -41,12 +42,22 @@ impl Form {
         })
     }
 
+    /// Whether hangs last as long as they are to.
+    pub fn is_long(self) -> bool {
+        self.times >= LONG
+    }
+
     pub fn lengths(self) -> Lengths {
-        Lengths { hang: Duration::from_secs(if self.times >= LONG { 30 } else { 8 }) }
+        Lengths { hang: Duration::from_secs(if self.is_long() { 30 } else { 8 }) }
+    }
+
+    /// What is random in a round: another row each time, and for each fault.
+    pub fn seed_of(self, round: &str) -> u64 {
+        round.bytes().fold(self.seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
     }
 
     /// How a round is done again.
-    fn again(self, name: &str) -> String {
+    pub fn again(self, name: &str) -> String {
         format!(
             "IT_FAULTS_SEED={} IT_FAULTS_EVENTS={} cargo test --test faults -- {name}",
             self.seed, self.events
@@ -79,6 +90,11 @@ pub async fn run(form: Form, words: &[String]) -> anyhow::Result<(Report, usize)
     say(began, "the topics are filled, and the oracle has read them");
     for fault in FAULTS.iter().filter(|fault| wanted(fault.name)) {
         let (row, failures) = several(servers, fault, &topics, form, began).await;
+        report.rows.push(row);
+        failed += failures;
+    }
+    if wanted(mixed::NAME) {
+        let (row, failures) = mixed::several(servers, form, began).await;
         report.rows.push(row);
         failed += failures;
     }
@@ -191,9 +207,7 @@ async fn once(
     time: u32,
 ) -> anyhow::Result<Round> {
     let name = format!("{}-{time}", fault.name);
-    // Another row each time, and for each fault.
-    let own = name.bytes().fold(form.seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-    let mut scene = Scene::set(servers, &topic, &name, fault.ways, own).await?;
+    let mut scene = Scene::set(servers, &topic, &name, fault.ways, form.seed_of(&name)).await?;
     scene.window = fault.window;
     let outcome = within(&mut scene, fault, form).await;
     servers.restore().await?;

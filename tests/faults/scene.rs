@@ -16,7 +16,7 @@ use crate::{
     collector::Collector,
     oracle::{self, Difference},
     stack::Servers,
-    topic::Topic,
+    topic::{PARTITIONS, Topic},
     traffic::MAX_PAYLOAD,
 };
 
@@ -236,27 +236,35 @@ impl Scene {
     /// How long it takes from a moment on until more is stored of every partition than was, unless all of it was.
     pub async fn recovery(&mut self, since: Instant, before: &Offsets) -> anyhow::Result<Duration> {
         loop {
-            let ends = if self.growing {
-                self.topic.ends_now(self.servers.kafka()).await?
-            } else {
-                self.topic.ends.clone()
-            };
             for collector in &mut self.collectors {
                 collector.runs()?;
             }
-            if let Some(now) = self.offsets().await {
-                let of = |offsets: &Offsets, number: i32| offsets.get(&number).copied().unwrap_or(0);
-                let goes_on = |(number, end): (&i32, &i64)| {
-                    let now = of(&now, *number);
-                    now > of(before, *number) || now >= *end
-                };
-                if ends.iter().all(goes_on) {
-                    return Ok(since.elapsed());
-                }
+            if let Some(now) = self.offsets().await
+                && self.goes_on(before, &now).await
+            {
+                return Ok(since.elapsed());
             }
             ensure!(since.elapsed() < PATIENCE, "some partition does not go on: {before:?} were stored");
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Whether more is stored of every partition, or all of it.
+    async fn goes_on(&self, before: &Offsets, now: &Offsets) -> bool {
+        let of = |offsets: &Offsets, number: i32| offsets.get(&number).copied().unwrap_or(0);
+        let at_rest = |number: &i32| of(now, *number) <= of(before, *number);
+        let at_rest: Vec<i32> = (0..PARTITIONS).filter(at_rest).collect();
+        if at_rest.is_empty() {
+            return true;
+        }
+        let ends = if self.growing {
+            // A broker that has just come back may not know it yet.
+            let Ok(ends) = self.topic.ends_now(self.servers.kafka()).await else { return false };
+            ends
+        } else {
+            self.topic.ends.clone()
+        };
+        at_rest.into_iter().all(|number| of(now, number) >= of(&ends, number))
     }
 
     /// Waits until everything is stored.

@@ -134,6 +134,12 @@ impl Topic {
         spawn_blocking(ask).await?
     }
 
+    /// One that is still to be filled, with so many records.
+    pub fn planned(name: &str, records: i64) -> Self {
+        let (ends, nowhere) = (BTreeMap::from([(0, records)]), PathBuf::new());
+        Self { name: name.to_owned(), ends, bytes: 0, dump: nowhere.clone(), expected: nowhere }
+    }
+
     pub fn records(&self) -> i64 {
         self.ends.values().sum()
     }

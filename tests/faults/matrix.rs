@@ -11,11 +11,12 @@ use crate::{
     faults::{FAULTS, Fault, Lengths, Traffic},
     mixed,
     oracle::{self, Contents, Difference},
-    report::{Report, Row},
+    pressure::{self, Outcome, Pressure},
+    report::{Measured, Report, Row},
     scene::Scene,
     stack::Servers,
     topic::{self, Topic},
-    traffic::{self, Shape},
+    traffic::{self, Kind, Shape},
 };
 
 /// How much is done.
@@ -24,6 +25,8 @@ pub struct Form {
     pub events: usize,
     pub times: u32,
     pub seed: u64,
+    /// Bytes that wait while Postgres is stopped.
+    pub backlog: usize,
 }
 
 /// From so many times on, hangs last as long as the long form has them.
@@ -39,6 +42,7 @@ impl Form {
             events: number("IT_FAULTS_EVENTS", 200_000)?,
             times: number("IT_FAULTS_TIMES", 1)?,
             seed: number("IT_FAULTS_SEED", 1)?,
+            backlog: number("IT_FAULTS_BACKLOG_MB", 300)? << 20,
         })
     }
 
@@ -66,9 +70,10 @@ impl Form {
 }
 
 /// The topics and what is on them.
-struct Topics {
-    plain: Topic,
-    poisoned: Topic,
+#[derive(Clone)]
+pub struct Topics {
+    pub plain: Topic,
+    pub poisoned: Topic,
 }
 
 /// Does all faults whose names hold one of the words, or all; says how many failed.
@@ -81,8 +86,8 @@ pub async fn run(form: Form, words: &[String]) -> anyhow::Result<(Report, usize)
     let mut report = Report { events: form.events, times: form.times, seed: form.seed, ..Report::default() };
     let mut failed = 0;
     let topics = Topics {
-        plain: fill(servers, "plain", form, false).await?,
-        poisoned: fill(servers, "poisoned", form, true).await?,
+        plain: fill(servers, "plain", form, Kind::Plain).await?,
+        poisoned: fill(servers, "poisoned", form, Kind::Poisoned).await?,
     };
     let contents = expect(&topics.plain).await?;
     expect(&topics.poisoned).await?;
@@ -92,6 +97,9 @@ pub async fn run(form: Form, words: &[String]) -> anyhow::Result<(Report, usize)
         let (row, failures) = several(servers, fault, &topics, form, began).await;
         report.rows.push(row);
         failed += failures;
+    }
+    for pressure in pressure::ALL.iter().filter(|pressure| wanted(pressure.name)) {
+        failed += under(servers, pressure, &topics, form, began, &mut report).await;
     }
     if wanted(mixed::NAME) {
         let (row, failures) = mixed::several(servers, form, began).await;
@@ -107,16 +115,16 @@ pub fn say(began: Instant, what: &str) {
 }
 
 /// Fills a topic and reads it back.
-async fn fill(servers: &'static Servers, name: &str, form: Form, poison: bool) -> anyhow::Result<Topic> {
+pub async fn fill(servers: &'static Servers, name: &str, form: Form, kind: Kind) -> anyhow::Result<Topic> {
     let kafka = servers.kafka();
     topic::create(&kafka, name).await?;
-    let shape = Shape { seed: form.seed, records: form.events, poison, payload_bytes: 200 };
+    let shape = Shape { seed: form.seed, records: form.events, kind, payload_bytes: 200 };
     let (to, topic) = (kafka.clone(), name.to_owned());
-    tokio::task::spawn_blocking(move || topic::fill(&to, &topic, traffic::records(shape), 0)).await??;
+    tokio::task::spawn_blocking(move || topic::fill(&to, &topic, traffic::records(shape))).await??;
     Topic::read(&kafka, name, &servers.folder()).await
 }
 
-async fn expect(topic: &Topic) -> anyhow::Result<Contents> {
+pub async fn expect(topic: &Topic) -> anyhow::Result<Contents> {
     oracle::expect(topic).await
 }
 
@@ -133,6 +141,43 @@ fn made_of(topic: &Topic, contents: &Contents) -> String {
         list(&contents.rows),
         list(&contents.dead_letters)
     )
+}
+
+/// Says how often it failed.
+async fn under(
+    servers: &'static Servers,
+    pressure: &'static Pressure,
+    topics: &Topics,
+    form: Form,
+    began: Instant,
+    report: &mut Report,
+) -> usize {
+    let topics = topics.clone();
+    let task = tokio::spawn(async move { (pressure.run)(servers, form, &topics).await });
+    let outcome = match task.await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(anyhow::anyhow!("{panic}")),
+    };
+    let (name, sentence) = (pressure.name.to_owned(), pressure.sentence.to_owned());
+    match outcome {
+        Ok(Outcome { events, at, recovery, difference, text }) => {
+            let mut row = Row { fault: name, sentence, events, ..Row::default() };
+            row.add(at, recovery, &difference);
+            let Difference { lost, doubled, wrong, examples, .. } = difference;
+            say(began, &format!("{}: lost {lost}, doubled {doubled}, wrong {wrong}. {text}", pressure.name));
+            report.rows.push(row);
+            report.measured.push(Measured { title: pressure.title.to_owned(), text });
+            let failed = lost + doubled + wrong > 0;
+            if failed {
+                println!("{}\nagain: {}", examples.join("\n"), form.again(pressure.name));
+            }
+            usize::from(failed)
+        }
+        Err(error) => {
+            say(began, &format!("{} FAILED: {error:?}\nagain: {}", pressure.name, form.again(pressure.name)));
+            1
+        }
+    }
 }
 
 /// A fault as often as the form says; how often it failed.

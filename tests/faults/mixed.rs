@@ -1,6 +1,9 @@
 //! Several faults, one after the other, while two collectors keep up with records that are being sent.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use rand::seq::SliceRandom as _;
@@ -14,16 +17,16 @@ use crate::{
     scene::{Scene, Ways},
     stack::Servers,
     topic::{self, Topic},
-    traffic::{self, Shape},
+    traffic::{self, Gate, Kind, Shape, gated},
 };
 
 pub const NAME: &str = "mixed";
 /// In the short form so many of them.
 const SHORT: usize = 5;
-/// Records are sent for about so long after each fault.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Records that are sent from one fault to the next take about so long.
+const STEP: Duration = Duration::from_secs(3);
 /// Where the first fault comes and where the last may, in percent of the traffic.
-const WINDOW: std::ops::Range<i64> = 12..80;
+const WINDOW: std::ops::Range<usize> = 12..80;
 const WAYS: Ways = Ways { kafka_through_proxy: true, postgres_through_proxy: true };
 
 /// As often as the form says; how often it failed.
@@ -70,9 +73,12 @@ pub async fn several(servers: &'static Servers, form: Form, began: Instant) -> (
     (row, failed)
 }
 
+/// A fault, how much was stored when it came, and how long it took to recover.
+type Hit = (&'static str, i64, Option<Duration>);
+
 /// What came of one round.
 struct Mixed {
-    hits: Vec<(&'static str, i64, Option<Duration>)>,
+    hits: Vec<Hit>,
     difference: Difference,
 }
 
@@ -99,27 +105,46 @@ async fn within(
     let faults = choose(scene, form);
     scene.collect().await?;
     scene.collect().await?;
-    let shape = Shape { seed, records: form.events, poison: false, payload_bytes: 200 };
-    let pauses = u32::try_from(faults.len() + 1)?;
-    let rate = u32::try_from(form.events)? / (pauses * u32::try_from(PAUSE.as_secs())?);
+    let shape = Shape { seed, records: form.events, kind: Kind::Plain, payload_bytes: 200 };
+    let step = form.events * WINDOW.len() / 100 / faults.len();
+    let row = |number: usize| form.events * WINDOW.start / 100 + step * number;
+    let rate = u32::try_from(step)? / u32::try_from(STEP.as_secs())?;
+    let gate = Arc::new(Gate::new());
+    let records = gated(traffic::records(shape), gate.clone(), rate);
     let (kafka, topic) = (servers.kafka(), scene.topic.name.clone());
-    let filling = spawn_blocking(move || topic::fill(&kafka, &topic, traffic::records(shape), rate));
-    let mut hits = Vec::new();
-    for (number, fault) in (0..).zip(&faults) {
-        let step = (WINDOW.end - WINDOW.start) / i64::try_from(faults.len())?;
-        let row = scene.topic.records() * (WINDOW.start + step * number) / 100;
-        // A fault that lasts lets the traffic go on meanwhile; the next one then comes at once.
-        let at = scene.until_row(row).await.with_context(|| format!("before {}", fault.name))?;
-        let before = scene.offsets().await.context("Postgres does not answer")?;
-        let recovery = (fault.act)(scene, form.lengths(), before).await.context(fault.name)?;
-        hits.push((fault.name, at, recovery));
-    }
+    let filling = spawn_blocking(move || topic::fill(&kafka, &topic, records));
+    let hits = strike(scene, form, &faults, |number| {
+        // Some is sent while the fault lasts, and never so much that the next one would come too late.
+        gate.open_to(row(number) + step / 2);
+        row(number)
+    })
+    .await;
+    gate.open();
+    let hits = hits?;
     filling.await??;
     let topic = Topic::read(&servers.kafka(), &scene.topic.name, &servers.folder()).await?;
     oracle::expect(&topic).await?;
     (scene.topic, scene.growing) = (topic, false);
     let difference = scene.finish().await?;
     Ok(Mixed { hits, difference })
+}
+
+/// Does one fault after the other, each at its row.
+async fn strike(
+    scene: &mut Scene,
+    form: Form,
+    faults: &[&'static Fault],
+    row_of: impl Fn(usize) -> usize,
+) -> anyhow::Result<Vec<Hit>> {
+    let mut hits = Vec::new();
+    for (number, fault) in faults.iter().enumerate() {
+        let row = i64::try_from(row_of(number))?;
+        let at = scene.until_row(row).await.with_context(|| format!("before {}", fault.name))?;
+        let before = scene.offsets().await.context("Postgres does not answer")?;
+        let recovery = (fault.act)(scene, form.lengths(), before).await.context(fault.name)?;
+        hits.push((fault.name, at, recovery));
+    }
+    Ok(hits)
 }
 
 /// Faults in an order drawn by the seed.

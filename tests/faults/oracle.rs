@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_postgres::Client;
 
-use crate::{topic::Topic, traffic::MAX_PAYLOAD};
+use crate::topic::Topic;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/oracle");
 /// What flowtrail keeps of its own work, which no topic says anything about. Offsets are looked at by themselves.
@@ -48,7 +48,7 @@ struct Table {
 
 /// Has the oracle read a topic's dump.
 pub async fn expect(topic: &Topic) -> anyhow::Result<Contents> {
-    let (limit, records) = (MAX_PAYLOAD.to_string(), topic.records());
+    let (limit, records) = (topic.max_payload.to_string(), topic.records());
     let arguments = [topic.dump.as_os_str(), topic.expected.as_os_str(), topic.name.as_ref(), limit.as_ref()];
     let contents: Contents = python("expected.py", arguments).await?;
     ensure!(contents.rows.values().sum::<u64>() > 0, "the oracle expects nothing of {records} records");

@@ -17,7 +17,6 @@ use crate::{
     oracle::{self, Difference},
     stack::Servers,
     topic::{PARTITIONS, Topic},
-    traffic::MAX_PAYLOAD,
 };
 
 /// How long nothing may be stored before a round has failed.
@@ -99,7 +98,7 @@ impl Scene {
         };
         // Small batches: there is a middle of each at any time, and the row at which a fault comes can be chosen.
         config.collector.batch_rows = 1_000;
-        config.collector.max_payload_bytes = MAX_PAYLOAD;
+        config.collector.max_payload_bytes = topic.max_payload;
         for (name, value) in [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "1000")] {
             config.kafka.librdkafka.insert(name.to_owned(), value.into());
         }
@@ -119,12 +118,9 @@ impl Scene {
         })
     }
 
+    /// What collectors are started with.
     pub fn config(&mut self) -> &mut Config {
         &mut self.config
-    }
-
-    pub fn group(&self) -> &Config {
-        &self.config
     }
 
     /// Moves the empty database, say to a tablespace.

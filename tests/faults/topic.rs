@@ -26,7 +26,7 @@ use rdkafka::{
 };
 use tokio::task::spawn_blocking;
 
-use crate::traffic::{Raw, turn};
+use crate::traffic::{MAX_PAYLOAD, Raw};
 
 pub const PARTITIONS: i32 = 6;
 /// How long Kafka may take over anything, a broker that is killed and started included.
@@ -61,18 +61,12 @@ impl ProducerContext for Tally {
     }
 }
 
-/// Puts records on a topic, so many a second, and waits until all are there. Blocks.
-pub fn fill(
-    servers: &str,
-    topic: &str,
-    records: impl Iterator<Item = Raw>,
-    rate: u32,
-) -> anyhow::Result<u64> {
+/// Puts records on a topic, and waits until all are there. Blocks.
+pub fn fill(servers: &str, topic: &str, records: impl Iterator<Item = Raw>) -> anyhow::Result<u64> {
     let settings = producer::settings(&kafka(servers), Partitioner::Murmur2, PATIENCE);
     let producer: ThreadedProducer<Tally> = settings.create_with_context(Tally::default())?;
     let (began, mut sent) = (Instant::now(), 0);
     for record in records {
-        std::thread::sleep(turn(rate, sent).saturating_sub(began.elapsed()));
         let mut message = BaseRecord::to(topic);
         (message.key, message.payload) = (record.key.as_ref(), record.value.as_ref());
         while let Err((error, returned)) = producer.send(message) {
@@ -104,6 +98,8 @@ pub struct Topic {
     pub ends: BTreeMap<i32, i64>,
     /// Bytes of keys and values.
     pub bytes: u64,
+    /// A payload field above this is cut.
+    pub max_payload: usize,
     /// Its records.
     pub dump: PathBuf,
     /// What the tables have to hold of it, by the oracle.
@@ -116,7 +112,8 @@ impl Topic {
         let (servers, name) = (servers.to_owned(), name.to_owned());
         let (dump, expected) = (folder.join(format!("{name}.dump")), folder.join(format!("{name}.expected")));
         spawn_blocking(move || {
-            let mut topic = Self { name, ends: BTreeMap::new(), bytes: 0, dump, expected };
+            let mut topic =
+                Self { name, ends: BTreeMap::new(), bytes: 0, max_payload: MAX_PAYLOAD, dump, expected };
             topic.dump(&servers).context("reading the topic")?;
             Ok(topic)
         })
@@ -137,7 +134,14 @@ impl Topic {
     /// One that is still to be filled, with so many records.
     pub fn planned(name: &str, records: i64) -> Self {
         let (ends, nowhere) = (BTreeMap::from([(0, records)]), PathBuf::new());
-        Self { name: name.to_owned(), ends, bytes: 0, dump: nowhere.clone(), expected: nowhere }
+        Self {
+            name: name.to_owned(),
+            ends,
+            bytes: 0,
+            max_payload: MAX_PAYLOAD,
+            dump: nowhere.clone(),
+            expected: nowhere,
+        }
     }
 
     pub fn records(&self) -> i64 {

@@ -1,6 +1,9 @@
 //! What is on the topics: flows with failures and re-runs, repeated and out of order, and now and then something odd.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use flowtrail::{
@@ -22,39 +25,49 @@ pub struct Raw {
     pub value: Option<Vec<u8>>,
 }
 
+/// Which traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Some of everything that the contract knows.
+    Plain,
+    /// One record in a hundred is none, or is refused by Postgres. No flow is deleted: whether an event of a deleted
+    /// flow is refused depends on what came first.
+    Poisoned,
+    /// No row depends on another: no flow is run again or deleted.
+    Alone,
+}
+
 /// What traffic is like.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub seed: u64,
     pub records: usize,
-    /// One record in a hundred is none, or is refused by Postgres. Then no flow is deleted: whether an event of a
-    /// deleted flow is refused depends on what came first.
-    pub poison: bool,
+    pub kind: Kind,
     pub payload_bytes: usize,
 }
 
 /// The records, in the order in which they are sent.
 pub fn records(shape: Shape) -> impl Iterator<Item = Raw> {
-    let Shape { seed, records, poison, payload_bytes } = shape;
+    let Shape { seed, records, kind, payload_bytes } = shape;
     let options = SyntheticOptions {
         seed,
-        rerun_percent: 3.0,
+        rerun_percent: if kind == Kind::Alone { 0.0 } else { 3.0 },
         payload_bytes,
         flows_in_flight: 64,
         ..SyntheticOptions::default()
     };
     let events = disorder::duplicate(Synthetic::new(options), 3.0, seed);
     let events = disorder::shuffle_window(events, 200, seed);
-    events.enumerate().map(move |(number, record)| odd(number, record, poison)).take(records)
+    events.enumerate().map(move |(number, record)| odd(number, record, kind)).take(records)
 }
 
 /// Most are as they are. The odd ones have primes for periods, so that they meet in all ways.
-fn odd(number: usize, record: Record, poison: bool) -> Raw {
+fn odd(number: usize, record: Record, kind: Kind) -> Raw {
     let is = |period: usize| number % period == period / 2;
     let flow = record.key.clone();
     match number {
-        _ if poison && is(199) => broken(&record),
-        _ if poison && is(211) => whole(marked(record)),
+        _ if kind == Kind::Poisoned && is(131) => broken(&record),
+        _ if kind == Kind::Poisoned && is(401) => whole(marked(record)),
         _ if is(997) => broken(&record),
         _ if is(1_999) => Raw { value: None, ..whole(record) },
         // Field 31 of the envelope: an event of a later version.
@@ -69,7 +82,7 @@ fn odd(number: usize, record: Record, poison: bool) -> Raw {
             let data = Bytes::from(format!("{{\"state\":{}}}", number % 30_000));
             whole(of(Event::Snapshot(Snapshot { flow_instance_id: flow, step_id: String::new(), data })))
         }
-        _ if is(4_999) && !poison => {
+        _ if kind == Kind::Plain && is(4_999) => {
             whole(of(Event::FlowDeleted(FlowDeleted { flow_instance_id: flow, before: None })))
         }
         // No key: any partition.
@@ -144,7 +157,49 @@ fn changed(mut record: Record, change: fn(&mut String, &mut Bytes)) -> Record {
     record
 }
 
-/// How fast records are sent, in a second; 0 is as fast as may be.
-pub fn turn(rate: u32, number: u64) -> Duration {
-    if rate == 0 { Duration::ZERO } else { Duration::from_nanos(number * 1_000_000_000 / u64::from(rate)) }
+/// Lets records through up to a number that grows, and no faster than so many a second.
+#[derive(Debug)]
+pub struct Gate {
+    open_to: Mutex<usize>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub fn new() -> Self {
+        Self { open_to: Mutex::new(0), opened: Condvar::new() }
+    }
+
+    /// Lets records through up to this one.
+    pub fn open_to(&self, number: usize) {
+        let mut open_to = self.open_to.lock().unwrap();
+        *open_to = number.max(*open_to);
+        self.opened.notify_all();
+    }
+
+    /// Lets all through.
+    pub fn open(&self) {
+        self.open_to(usize::MAX);
+    }
+
+    fn pass(&self, number: usize) {
+        let shut = |open_to: &mut usize| *open_to <= number;
+        drop(self.opened.wait_while(self.open_to.lock().unwrap(), shut).unwrap());
+    }
+}
+
+/// Records as a gate lets them through.
+pub fn gated(records: impl Iterator<Item = Raw>, gate: Arc<Gate>, rate: u32) -> impl Iterator<Item = Raw> {
+    let (pause, mut next) = (Duration::from_secs(1) / rate, Instant::now());
+    records.enumerate().map(move |(number, record)| {
+        gate.pass(number);
+        let now = Instant::now();
+        // Sleeping is not that exact, so a little is caught up with.
+        next = (next + pause).max(now.checked_sub(Duration::from_millis(50)).unwrap_or(now));
+        if let Some(ahead) = next.checked_duration_since(now)
+            && ahead > Duration::from_millis(1)
+        {
+            std::thread::sleep(ahead);
+        }
+        record
+    })
 }

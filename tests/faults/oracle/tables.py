@@ -5,6 +5,8 @@
 import hashlib
 import json
 
+from wire import LONG, Long
+
 TIME = {"starttime", "endtime", "at"}
 BYTES = {"stepdata", "misc", "input", "output", "error", "flowinput", "flowoutput", "hash", "data", "recordkey", "payload",
          "payloadhash"}
@@ -26,8 +28,6 @@ TABLES = {
                        ["payloadhash", "recordtime", "recordkey", "payload", "headers", "reason", "sqlstate"]),
     "ft_gap": (["topic", "partition", "fromoffset"], ["tooffset", "cause"]),
 }
-# Bytes longer than this are compared by length and SHA-256.
-LONG = 4096
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
 
 
@@ -36,6 +36,9 @@ def cell(value):
         return "\\N"
     if value is True or value is False:
         return "t" if value else "f"
+    if isinstance(value, Long):
+        return "#%d %s" % (value.size, value.digest.hex())
+    # Bytes longer than LONG are compared by length and SHA-256.
     if isinstance(value, bytes):
         return value.hex() if len(value) <= LONG else "#%d %s" % (len(value), hashlib.sha256(value).hexdigest())
     if isinstance(value, str):

@@ -163,7 +163,7 @@ pub static FAULTS: [Fault; 18] = [
         name: "postgres-slow",
         sentence: "Everything to and from Postgres arrives 10 ms later from then on: slower, nothing else.",
         ways: POSTGRES_PROXY,
-        window: Window(70, 85),
+        window: Window(78, 88),
         act: |scene, _, before| Box::pin(postgres::slow(scene, before)),
         ..PLAIN
     },
@@ -192,7 +192,8 @@ pub static FAULTS: [Fault; 18] = [
     },
     Fault {
         name: "poison",
-        sentence: "One message in a hundred can't be decoded or is refused by a constraint: exactly these become dead letters.",
+        sentence: "One message in a hundred can't be decoded, or (one in eight of them) is refused by a constraint: exactly these \
+            become dead letters.",
         traffic: Traffic::Poisoned,
         prepare: Some(|scene| Box::pin(poison::prepare(scene))),
         act: |scene, _, _| Box::pin(poison::is_there(scene)),

@@ -22,7 +22,7 @@ use crate::{
 
 pub const NAME: &str = "mixed";
 /// In the short form so many of them.
-const SHORT: usize = 5;
+const SHORT: usize = 4;
 /// Records that are sent from one fault to the next take about so long.
 const STEP: Duration = Duration::from_secs(3);
 /// Where the first fault comes and where the last may, in percent of the traffic.

@@ -54,7 +54,7 @@ pub static ALL: [Pressure; 4] = [
     Pressure {
         name: "slow-lane",
         title: "A slow lane",
-        sentence: "Storing what one partition holds takes a second a batch, until the other lane is done.",
+        sentence: "One lane waits for a lock on an offset until the other lane is done; no row depends on another here.",
         run: |servers, form, _| Box::pin(slow_lane(servers, form)),
     },
     Pressure {
@@ -163,11 +163,6 @@ async fn backlog(servers: &'static Servers, form: Form) -> anyhow::Result<Outcom
     Ok(Outcome { events: topic.records(), at: Some(at), recovery: Some(recovery), difference, text })
 }
 
-/// Batches that hold something of the partition 0 take a second longer.
-const SLOW: &str = "
-    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
-    CREATE TRIGGER slow AFTER UPDATE ON ft_offset FOR EACH ROW WHEN (new.partition = 0) EXECUTE FUNCTION slow()";
-
 async fn slow_lane(servers: &'static Servers, form: Form) -> anyhow::Result<Outcome> {
     servers.restore().await?;
     // Where rows depend on others, lanes do wait for each other.
@@ -181,12 +176,24 @@ async fn slow_lane(servers: &'static Servers, form: Form) -> anyhow::Result<Outc
     let (began, at) = (Instant::now(), scene.until_stored(row).await?);
     let both = rate(at, began.elapsed());
     let client = scene.connect().await?;
-    client.batch_execute(SLOW).await?;
+    // The one that is furthest behind: partitions come in turns.
+    let now = scene.offsets().await.context("Postgres does not answer")?;
+    let left = |number: &&i32| topic.ends[*number] - now.get(*number).copied().unwrap_or(0);
+    let slowest = *topic
+        .ends
+        .keys()
+        .filter(|number| now.contains_key(number))
+        .max_by_key(left)
+        .context("a partition")?;
+    client.batch_execute("BEGIN").await?;
+    let lock = "SELECT FROM ft_offset WHERE partition = $1 FOR UPDATE";
+    ensure!(client.query(lock, &[&slowest]).await?.len() == 1, "no offset of {slowest}");
     let waiting = Waiting::until("the other lane is done");
     let slow = loop {
         let now = scene.offsets().await.context("Postgres does not answer")?;
         let done = topic.ends.iter().filter(|(number, end)| now.get(number) == Some(end)).count();
-        if done >= OF_A_LANE && now.get(&0) < topic.ends.get(&0) {
+        ensure!(now[&slowest] < topic.ends[&slowest], "the slow lane is done before the other one: {now:?}");
+        if done >= OF_A_LANE {
             break now;
         }
         waiting.on().await?;
@@ -194,16 +201,16 @@ async fn slow_lane(servers: &'static Servers, form: Form) -> anyhow::Result<Outc
     let pauses = metric(&scene.collectors[0].address, "flowtrail_pauses_total").await?;
     let before: i64 = slow.values().sum();
     let since = Instant::now();
-    client.batch_execute("DROP TRIGGER slow ON ft_offset").await?;
+    client.batch_execute("COMMIT").await?;
     let recovery = scene.recovery(since, &slow).await?;
     scene.until_all().await?;
     let alone = rate(topic.records() - before, since.elapsed());
     let difference = scene.finish().await?;
     scene.clear().await?;
     let text = format!(
-        "While one lane took a second for each batch, the other one stored its partitions to the end; the slow one was paused \
-         {pauses} times. When it was slow no more, it stored what was left at {alone} events a second by itself; both \
-         together had stored {both} before, the start included.",
+        "While one lane stood still, the other one stored its partitions to the end; partitions were paused {pauses} time. \
+         When it got on again, it stored what was left at {alone} events a second by itself; both together had stored {both} before, \
+         the start included.",
     );
     Ok(Outcome { events: topic.records(), at: Some(at), recovery: Some(recovery), difference, text })
 }

@@ -33,7 +33,7 @@ pub enum Kind {
     /// One record in a hundred is none, or is refused by Postgres. No flow is deleted: whether an event of a deleted
     /// flow is refused depends on what came first.
     Poisoned,
-    /// No row depends on another: no flow is run again or deleted.
+    /// No row depends on another, and no flow is on two partitions.
     Alone,
 }
 
@@ -66,9 +66,10 @@ fn odd(number: usize, record: Record, kind: Kind) -> Raw {
     let is = |period: usize| number % period == period / 2;
     let flow = record.key.clone();
     match number {
-        _ if kind == Kind::Poisoned && is(131) => broken(&record),
-        _ if kind == Kind::Poisoned && is(401) => whole(marked(record)),
+        _ if kind == Kind::Poisoned && is(115) => broken(&record),
+        _ if kind == Kind::Poisoned && is(797) => whole(marked(record)),
         _ if is(997) => broken(&record),
+        _ if kind == Kind::Alone => whole(record),
         _ if is(1_999) => Raw { value: None, ..whole(record) },
         // Field 31 of the envelope: an event of a later version.
         _ if is(2_999) => Raw { value: Some(vec![0xfa, 0x01, 0x02, b'h', b'i']), ..whole(record) },

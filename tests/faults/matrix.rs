@@ -83,7 +83,8 @@ pub async fn run(form: Form, words: &[String]) -> anyhow::Result<(Report, usize)
     // The servers run until the process ends, and the rounds are tasks.
     let servers: &'static Servers = Box::leak(Box::new(Servers::start().await?));
     say(began, "the servers run");
-    let mut report = Report { events: form.events, times: form.times, seed: form.seed, ..Report::default() };
+    let Form { events, times, seed, backlog } = form;
+    let mut report = Report { events, times, seed, backlog, ..Report::default() };
     let mut failed = 0;
     let topics = Topics {
         plain: fill(servers, "plain", form, Kind::Plain).await?,

@@ -124,8 +124,10 @@ async fn within(
     filling.await??;
     let topic = Topic::read(&servers.kafka(), &scene.topic.name, &servers.folder()).await?;
     oracle::expect(&topic).await?;
+    std::fs::remove_file(&topic.dump)?;
     (scene.topic, scene.growing) = (topic, false);
     let difference = scene.finish().await?;
+    std::fs::remove_file(&scene.topic.expected)?;
     Ok(Mixed { hits, difference })
 }
 

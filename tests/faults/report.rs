@@ -47,6 +47,7 @@ pub struct Report {
     pub events: usize,
     pub times: u32,
     pub seed: u64,
+    pub backlog: usize,
     pub made_of: String,
     pub rows: Vec<Row>,
     pub measured: Vec<Measured>,
@@ -63,18 +64,23 @@ impl fmt::Display for Report {
             )
         };
         let date = command("date", &["-u", "+%F"]);
-        let commit = command("git", &["describe", "--always", "--dirty"]);
+        let commit = command("git", &["rev-parse", "--short", "HEAD"]);
+        // Reports are written while others are not committed yet.
+        let changed = command("git", &["status", "--porcelain", "--", ".", ":!docs"]);
+        let commit = if changed.is_empty() { commit } else { format!("{commit} with changes") };
         let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        let release = if cfg!(debug_assertions) { "" } else { " --release" };
         writeln!(f, "# Reliability\n")?;
         writeln!(
             f,
-            "Written by `IT_FAULTS_REPORT=docs/reliability.md IT_FAULTS_EVENTS={} IT_FAULTS_TIMES={} IT_FAULTS_SEED={} \
-             cargo test --test faults` on {date}, commit {commit}, {cores} cores, {profile} profile, in {} s.\n",
+            "Written on {date} of commit {commit}, on {cores} cores, in {} s, by\n\n```console\n$ IT_FAULTS_EVENTS={} \
+             IT_FAULTS_TIMES={} IT_FAULTS_SEED={} IT_FAULTS_BACKLOG_MB={} \\\n    IT_FAULTS_REPORT=docs/reliability.md \
+             cargo test{release} --test faults\n```\n",
+            self.took.as_secs(),
             self.events,
             self.times,
             self.seed,
-            self.took.as_secs()
+            self.backlog >> 20
         )?;
         writeln!(f, "{INTRODUCTION}")?;
         writeln!(f, "{}\n", self.made_of)?;

@@ -107,6 +107,52 @@ fn every_line_that_a_collector_logs_has_a_name_that_the_operators_guide_explains
 }
 
 #[test]
+fn the_oracle_of_the_faults_shares_nothing_with_what_it_judges() {
+    let python = ["model", "oracle", "rules", "tables", "wire"];
+    let standard = [
+        "collections",
+        "datetime",
+        "decimal",
+        "hashlib",
+        "json",
+        "marshal",
+        "os",
+        "pathlib",
+        "re",
+        "struct",
+        "sys",
+        "traceback",
+        "zlib",
+    ];
+    for folder in ["tests/faults/oracle", "tests/law"] {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "py") {
+                continue;
+            }
+            for line in fs::read_to_string(&path).unwrap().lines().map(str::trim) {
+                let imported = line.strip_prefix("import ").or_else(|| line.strip_prefix("from "));
+                let Some(imported) =
+                    imported.filter(|_| line.starts_with("import ") || line.contains(" import "))
+                else {
+                    continue;
+                };
+                let names = imported.split(" import ").next().unwrap_or(imported);
+                for name in names.split(", ").map(|name| name.split_whitespace().next().unwrap_or(name)) {
+                    let known = python.contains(&name) || standard.contains(&name);
+                    assert!(known, "{} imports {name}", path.display());
+                }
+            }
+        }
+    }
+    for (path, text) in sources("tests/faults") {
+        if path.ends_with("oracle.rs") {
+            assert!(!text.contains("flowtrail::"), "{} uses what it judges", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_file_that_grows_past_500_lines_is_taken_apart() {
     for folder in ["src", "tests", "fuzz/bodies"] {
         for (path, text) in sources(folder) {

@@ -246,6 +246,7 @@ impl GroupContext {
             lost = thrown_out,
             "partitions revoked"
         );
+        resume(consumer, list);
         if matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
             consumer.incremental_unassign(list)
         } else {
@@ -274,6 +275,14 @@ impl GroupContext {
                 None
             }
         }
+    }
+}
+
+/// Has partitions that go come back as ones that are read: librdkafka keeps it in mind that one was paused, and would not
+/// read it when the group gives it to this member again.
+fn resume(consumer: &BaseConsumer<GroupContext>, list: &TopicPartitionList) {
+    if let Err(error) = consumer.resume(list) {
+        tracing::warn!(event = "partitions_not_resumed", %error, "partitions that go could not be resumed");
     }
 }
 
@@ -316,6 +325,9 @@ impl ConsumerContext for GroupContext {
             other => {
                 tracing::error!(event = "rebalance_failed", error = ?other, "a rebalance failed; all partitions are given back");
                 self.assignment.give_all_back();
+                if let Ok(held) = consumer.assignment() {
+                    resume(consumer, &held);
+                }
                 consumer.unassign()
             }
         };

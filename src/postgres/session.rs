@@ -14,6 +14,8 @@ use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
 /// - A full batch is staged in memory: with the usual 8 MB of buffers most of it would be written to a file and read
 ///   back. A session takes no more than its largest batch needs.
 /// - Waiting for a lock ends in an error that is logged and tried again, instead of in silence.
+/// - A collector that is frozen, or whose machine is gone, in the middle of a transaction keeps its locks no longer than
+///   the group takes to give its partitions to others. A live one never says nothing for so long.
 const SETTINGS: &str = "
 SET synchronous_commit = off;
 SET enable_hashjoin = off;
@@ -24,7 +26,7 @@ SET jit = off;
 SET plan_cache_mode = force_generic_plan;
 SET temp_buffers = '32MB';
 SET lock_timeout = '10s';
-SET idle_in_transaction_session_timeout = '60s';
+SET idle_in_transaction_session_timeout = '15s';
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 ";

@@ -183,3 +183,49 @@ async fn a_member_that_joins_while_no_offset_can_be_read_waits_and_then_begins()
 async fn with_the_newer_protocol_a_member_that_joins_while_no_offset_can_be_read_waits() {
     joined_while_no_offset_can_be_read(Protocol::Consumer).await;
 }
+
+/// Lanes are full and their partitions paused when the group gives half of them to another member, which then leaves.
+async fn taken_back_while_paused(protocol: Protocol) {
+    let mut config = servers::config(4).await;
+    config.collector.lane_buffer_bytes = 4 << 10;
+    config.collector.batch_rows = 100;
+    protocol.set(&mut config);
+    let records = traffic(29, 8_000);
+    let (waiting, last) = records.split_at(7_500);
+    let (proxied, proxy) = through_a_proxy(&config).await;
+    let kept = Process::collect(&proxied).await;
+    send(&config, &waiting[..FIRST], 0).await.unwrap();
+    until_stored(&config).await;
+    let alone = until_members(&config, 1).await;
+    assert_eq!(alone.protocol, protocol);
+    proxy.set(Mode::Hang);
+    send(&config, &waiting[FIRST..], 0).await.unwrap();
+    until("both lanes are paused", async || {
+        let (_, metrics) = get(&kept.address, "/metrics").await;
+        let pauses = metrics.lines().find_map(|line| line.strip_prefix("flowtrail_pauses_total "));
+        if pauses == Some("2") { Ok(()) } else { Err(format!("{pauses:?}")) }
+    })
+    .await;
+
+    let other = Collecting::start(&config);
+    until_members(&config, 2).await;
+    until_it_has_partitions(&other).await;
+    proxy.set(Mode::Pass);
+    until_stored(&config).await;
+    other.stop().await;
+    assert_eq!(until_members(&config, 1).await.members, alone.members);
+    send(&config, last, 0).await.unwrap();
+    until_stored(&config).await;
+    assert_eq!(kept.end("TERM").await, Some(0));
+    assert_stored(&config, &records).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_go_while_they_are_paused_are_read_when_they_come_back() {
+    taken_back_while_paused(Protocol::CooperativeSticky).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_newer_protocol_partitions_that_go_while_they_are_paused_are_read_when_they_come_back() {
+    taken_back_while_paused(Protocol::Consumer).await;
+}

@@ -27,13 +27,17 @@ mod plans;
 mod poison;
 mod pooler;
 mod postgres_killed;
+#[path = "../support/program.rs"]
 mod program;
+#[expect(dead_code, reason = "slow connections are for tests/faults")]
+#[path = "../support/proxy.rs"]
 mod proxy;
 mod recorded;
 mod reruns;
 mod restored;
 mod rows;
 mod schema;
+#[path = "../support/servers.rs"]
 mod servers;
 mod sharing;
 mod skew;

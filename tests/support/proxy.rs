@@ -1,13 +1,18 @@
-//! A connection to Postgres that a test can take away, without taking it from the other tests.
+//! A connection to a server that a test can take away, without taking it from the other tests.
 
-use std::sync::{Arc, Weak};
+use std::{
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use flowtrail::config::Config;
 use secrecy::ExposeSecret as _;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
+    time::Instant,
 };
 
 use crate::servers::until;
@@ -21,6 +26,18 @@ pub enum Mode {
     Hang,
     /// They are cut, and new ones are refused.
     Refuse,
+    /// They work, and whatever is sent arrives so much later.
+    Slow(Duration),
+}
+
+/// Ports are taken from these: below those that systems give to outgoing connections, one of which could otherwise take
+/// the port of a proxy that refuses for a while.
+const PORTS: std::ops::Range<u16> = 15_000..32_000;
+
+/// A port of 127.0.0.1 that nobody listens on now.
+pub fn free_port() -> u16 {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(PORTS)).take(100).find(is_free).expect("no port is free")
 }
 
 /// The same database, through a proxy.
@@ -44,8 +61,8 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let own = listener.local_addr().unwrap().port();
+        let own = free_port();
+        let listener = TcpListener::bind(("127.0.0.1", own)).await.unwrap();
         let (mode, seen) = watch::channel(Mode::Pass);
         let open = Arc::new(());
         tokio::spawn(serve(listener, own, port, seen, Arc::downgrade(&open)));
@@ -103,25 +120,54 @@ async fn carry(client: TcpStream, target: u16, mode: watch::Receiver<Mode>) {
     }
 }
 
-async fn pump(
+async fn pump(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin, mode: watch::Receiver<Mode>) {
+    // As much as a slow network holds.
+    let (due, arrived) = mpsc::channel(256);
+    let mut writing = pin!(write(arrived, to, mode.clone()));
+    tokio::select! {
+        // What was sent before the end arrives, unless the connection is cut.
+        cut = read(from, due, mode) => if !cut { writing.await },
+        () = &mut writing => {}
+    }
+}
+
+/// Takes bytes in, with the time at which they are to arrive; says whether it was cut or came to its end.
+async fn read(
     mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+    due: mpsc::Sender<(Instant, Vec<u8>)>,
     mut mode: watch::Receiver<Mode>,
-) {
+) -> bool {
     let mut buffer = vec![0; 1 << 16];
     loop {
-        match mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode) {
-            Ok(Mode::Pass) => {}
-            _ => return,
-        }
+        let delay = match mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode) {
+            Ok(Mode::Pass) => Duration::ZERO,
+            Ok(Mode::Slow(delay)) => delay,
+            _ => return true,
+        };
         tokio::select! {
             _ = mode.changed() => {}
             read = from.read(&mut buffer) => {
-                let Ok(length @ 1..) = read else { return };
-                if to.write_all(&buffer[..length]).await.is_err() {
-                    return;
+                let Ok(length @ 1..) = read else { return false };
+                if due.send((Instant::now() + delay, buffer[..length].to_vec())).await.is_err() {
+                    return true;
                 }
             }
+        }
+    }
+}
+
+/// Hands bytes on when it is time.
+async fn write(
+    mut arrived: mpsc::Receiver<(Instant, Vec<u8>)>,
+    mut to: impl AsyncWrite + Unpin,
+    mut mode: watch::Receiver<Mode>,
+) {
+    while let Some((due, bytes)) = arrived.recv().await {
+        if due > Instant::now() {
+            tokio::time::sleep_until(due).await;
+        }
+        if mode.wait_for(|mode| *mode != Mode::Hang).await.is_err() || to.write_all(&bytes).await.is_err() {
+            return;
         }
     }
 }

@@ -41,6 +41,7 @@ pub fn configured<A: AsRef<OsStr>>(config: &Config, arguments: impl IntoIterator
         .env("FLOWTRAIL_KAFKA__GROUP", &config.kafka.group)
         .env("FLOWTRAIL_KAFKA__TOPICS", config.kafka.topics.join(","))
         .env("FLOWTRAIL_COLLECTOR__BATCH_ROWS", config.collector.batch_rows.to_string())
+        .env("FLOWTRAIL_COLLECTOR__LANE_BUFFER_BYTES", config.collector.lane_buffer_bytes.to_string())
         .env("FLOWTRAIL_COLLECTOR__SHUTDOWN_TIMEOUT_MS", config.collector.shutdown_timeout_ms.to_string())
         .env("FLOWTRAIL_COLLECTOR__MAX_PAYLOAD_BYTES", config.collector.max_payload_bytes.to_string());
     for (name, value) in &config.kafka.librdkafka {

@@ -120,8 +120,10 @@ pub static FAULTS: [Fault; 18] = [
     },
     Fault {
         name: "collectors-1-3-1",
-        sentence: "Two more collectors join, and leave again once all three have partitions.",
+        sentence: "Two more collectors join, and the first two leave once all three have partitions. Batches are small and take \
+            20 ms longer until then.",
         window: Window(15, 30),
+        prepare: Some(|scene| Box::pin(collectors::slow_down(scene))),
         act: |scene, _, _| Box::pin(collectors::one_three_one(scene)),
         ..PLAIN
     },

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use super::Recovered;
+use super::{Prepared, Recovered};
 use crate::{
     program,
     scene::{Offsets, Scene},
@@ -43,6 +43,16 @@ pub async fn zombie(scene: &mut Scene, before: Offsets) -> Recovered {
     Ok(Some(recovery))
 }
 
+/// Small batches that take their time: others can join while there is something left to be shared.
+pub async fn slow_down(scene: &mut Scene) -> Prepared {
+    scene.config().collector.batch_rows = 200;
+    let sql = "
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$;
+        CREATE TRIGGER slow BEFORE UPDATE ON ft_offset FOR EACH STATEMENT EXECUTE FUNCTION slow()";
+    scene.connect().await?.batch_execute(sql).await?;
+    Ok(None)
+}
+
 pub async fn one_three_one(scene: &mut Scene) -> Recovered {
     scene.collect().await?;
     scene.collect().await?;
@@ -56,6 +66,7 @@ pub async fn one_three_one(scene: &mut Scene) -> Recovered {
     }
     let stored: i64 = now(scene).await?.values().sum();
     scene.is_amid(stored)?;
+    scene.connect().await?.batch_execute("DROP TRIGGER slow ON ft_offset").await?;
     let since = Instant::now();
     for _ in 0..2 {
         scene.collectors.remove(0).terminate().await?;

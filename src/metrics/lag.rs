@@ -44,6 +44,11 @@ impl LagTable {
         self.lock().clear();
     }
 
+    /// Whether records of a partition wait to be stored, as far as is known.
+    pub fn waits(&self, topic: &str, partition: i32) -> bool {
+        self.lock().get(&(topic.to_owned(), partition)).is_some_and(|sample| sample.records > 0)
+    }
+
     /// Records of all partitions together that are not yet stored; nothing where no partition is known.
     pub fn total_records(&self) -> Option<u64> {
         let samples = self.lock();

@@ -122,6 +122,8 @@ pub(crate) struct Setup<B, D> {
 struct LaneState {
     chunk: Chunk,
     full_since: Option<Instant>,
+    /// How long it has lately held up others that had nothing left to do.
+    blamed: Duration,
     /// Its partitions are paused: those of this generation of the assignment.
     paused: Option<u64>,
 }
@@ -137,13 +139,20 @@ pub(crate) struct Consume<B, D> {
     stuck: HashMap<u64, (i64, u32)>,
     /// The end of one of them is being looked at; one at a time, since each look takes a connection.
     looking: Arc<AtomicBool>,
+    /// When it was last looked which lanes are full.
+    turned: Instant,
     /// What lasts, and was said.
     trouble: Seldom,
 }
 
 impl<B: Broker, D: Database> Consume<B, D> {
     pub(crate) fn new(with: Setup<B, D>, now: Instant) -> Self {
-        let lane = |_: &LaneInput| LaneState { chunk: Chunk::default(), full_since: None, paused: None };
+        let lane = |_: &LaneInput| LaneState {
+            chunk: Chunk::default(),
+            full_since: None,
+            blamed: Duration::ZERO,
+            paused: None,
+        };
         let lanes = with.lanes.iter().map(lane).collect();
         let due = Due::at(now);
         Self {
@@ -154,6 +163,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
             due,
             stuck: HashMap::new(),
             looking: Arc::default(),
+            turned: now,
             trouble: Seldom::default(),
         }
     }
@@ -230,9 +240,11 @@ impl<B: Broker, D: Database> Consume<B, D> {
         lane.chunk.envelopes.len() >= CHUNK_RECORDS || lane.chunk.bytes >= CHUNK_BYTES
     }
 
-    /// Whether reading has to wait for a lane. A lane that stays full is paused, so that the others can go on.
+    /// Whether reading has to wait for a lane. A lane that stays full is paused, so that the others can go on; so is one
+    /// that moves, but is full most of the time while another has nothing to do though records of it wait.
     fn hold_back(&mut self, now: Instant) -> bool {
         let (limit, generation) = (self.with.lane_buffer_bytes, self.with.assignment.generation());
+        self.blame(now);
         let mut wait = false;
         for number in 0..self.lanes.len() {
             let (Some(state), Some(input)) = (self.lanes.get_mut(number), self.with.lanes.get(number)) else {
@@ -241,8 +253,7 @@ impl<B: Broker, D: Database> Consume<B, D> {
             let load = input.load.bytes();
             if let Some(paused) = state.paused {
                 if load <= limit / 2 {
-                    state.paused = None;
-                    state.full_since = None;
+                    (state.paused, state.full_since, state.blamed) = (None, None, Duration::ZERO);
                     self.switch(number, false);
                 } else if paused != generation {
                     // Partitions have come to the lane since.
@@ -251,7 +262,9 @@ impl<B: Broker, D: Database> Consume<B, D> {
                 }
             } else if load < limit {
                 state.full_since = None;
-            } else if now.duration_since(*state.full_since.get_or_insert(now)) < PAUSE_AFTER {
+            } else if now.duration_since(*state.full_since.get_or_insert(now)) < PAUSE_AFTER
+                && state.blamed < PAUSE_AFTER
+            {
                 wait = true;
             } else {
                 state.paused = Some(generation);
@@ -260,6 +273,31 @@ impl<B: Broker, D: Database> Consume<B, D> {
             }
         }
         wait
+    }
+
+    /// Lanes that are full are to blame for the time in which another starves.
+    fn blame(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.turned);
+        self.turned = now;
+        let limit = self.with.lane_buffer_bytes;
+        let is_full = |input: &LaneInput| input.load.bytes() >= limit;
+        // Mostly no lane is full, and then there is nothing to find out.
+        let starves = self.with.lanes.iter().any(is_full) && self.starves();
+        for (lane, input) in self.lanes.iter_mut().zip(&self.with.lanes) {
+            lane.blamed = match (starves, is_full(input)) {
+                (true, true) => lane.blamed + passed,
+                (true, false) => lane.blamed,
+                (false, _) => lane.blamed.saturating_sub(passed),
+            };
+        }
+    }
+
+    /// Whether a lane has nothing to do though records of its partitions wait.
+    fn starves(&self) -> bool {
+        let idle = |lane: usize| self.with.lanes.get(lane).is_some_and(|input| input.load.bytes() == 0);
+        let leases = self.with.assignment.leases();
+        let mut of_idle_lanes = leases.iter().filter(|lease| idle(lease.lane));
+        of_idle_lanes.any(|lease| self.with.lag.waits(&lease.partition.topic, lease.partition.number))
     }
 
     /// Pauses or resumes the partitions of a lane.

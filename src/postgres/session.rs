@@ -66,7 +66,30 @@ impl std::fmt::Debug for Session {
     }
 }
 
+/// Ends sessions of collectors that are frozen amid a `COPY`: their machine is gone or they were stopped, and what they
+/// hold others wait for. The time-out of idle transactions does not see them, as Postgres waits for their next row.
+/// The time is that of [`SETTINGS`]; a live one sends a batch within it.
+const END_FROZEN: &str = "
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+    AND application_name = current_setting('application_name') AND state = 'active' AND query LIKE 'COPY %'
+    AND wait_event_type = 'Client' AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - interval '15 s'";
+
 impl Session {
+    /// Ends what frozen collectors hold, for one who waited for a lock in vain.
+    pub(super) async fn end_frozen(&self) {
+        match self.client.query_one(END_FROZEN, &[]).await.map(|row| row.get::<_, i64>(0)) {
+            Ok(0) => {}
+            Ok(sessions) => tracing::warn!(
+                event = "frozen_session_ended",
+                sessions,
+                "a collector was frozen amid a batch, and others waited for what it held"
+            ),
+            // Whoever waits will try again.
+            Err(error) => tracing::debug!(%error, "frozen sessions can't be looked for"),
+        }
+    }
+
     /// Makes a fresh connection ready for storing batches.
     pub async fn prepare(client: Client) -> Result<Self, Error> {
         client.batch_execute(SETTINGS).await?;

@@ -138,6 +138,9 @@ impl Database for Store {
             Err(error) => error,
         };
         metrics::postgres_error(error.fault().name());
+        if error.error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            session.end_frozen().await;
+        }
         Err(match error.fault() {
             Fault::Reject => Trouble::Refused(error.into_refusal()),
             Fault::Retry => Trouble::Retry(sentence(&error.error)),

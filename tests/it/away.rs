@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use flowtrail::{config::Config, http::Status, publish::Record};
+use futures_util::SinkExt as _;
+use secrecy::ExposeSecret as _;
 
 use crate::{
-    collecting::{Collecting, stored, until_stored},
+    collecting::{Collecting, collect_all, stored, until_stored},
     groups::{Protocol, until_members},
     program::{Process, get},
     proxy::{Mode, Proxy, through_a_proxy},
@@ -82,6 +84,38 @@ async fn given_partitions_while_postgres_is_away(protocol: Protocol, away: Mode)
     assert_eq!(still.members, alone.members, "it left the group in between");
     scene.kept.stop().await;
     assert_stored(config, &scene.records).await;
+}
+
+/// A row of `steps` in binary COPY: as many fields as the statement names, here two.
+fn first_row_of_a_copy() -> bytes::Bytes {
+    let mut row = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    row.extend_from_slice(&2_i16.to_be_bytes());
+    for field in ["frozen", "1"] {
+        row.extend_from_slice(&i32::try_from(field.len()).unwrap().to_be_bytes());
+        row.extend_from_slice(field.as_bytes());
+    }
+    row.into()
+}
+
+/// Postgres waits for the next row of its COPY for as long as the connection lives; nobody else does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_frozen_amid_a_copy_does_not_hold_up_the_others_for_good() {
+    let config = servers::config(2).await;
+    let url = config.postgres.url.as_ref().unwrap().expose_secret();
+    let frozen = servers::connect(&format!("{url}?application_name=flowtrail-collect")).await;
+    let lock = "BEGIN; SELECT pg_advisory_xact_lock_shared(x'66746c77'::integer, 'steps'::regclass::oid::bigint::bit(32)::integer)";
+    frozen.batch_execute(lock).await.unwrap();
+    let mut copy = Box::pin(
+        frozen.copy_in("COPY steps (flowinstanceid, stepid) FROM STDIN (FORMAT binary)").await.unwrap(),
+    );
+    copy.send(first_row_of_a_copy()).await.unwrap();
+
+    // Some of the flows are run again, which takes the lock alone.
+    let records = traffic(33, 1_500);
+    send(&config, &records, 0).await.unwrap();
+    collect_all(&config).await;
+    assert_stored(&config, &records).await;
+    assert!(frozen.is_closed(), "it was not in the way");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

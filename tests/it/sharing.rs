@@ -1,9 +1,9 @@
 //! Several collectors in one group share the partitions, whichever protocol the group speaks.
 
 use crate::{
-    collecting::{Collecting, until_stored},
+    collecting::{Collecting, stored, until_stored},
     groups::{Protocol, until_members},
-    rows, servers,
+    rows, servers, topics,
     traffic::{assert_stored, send, traffic},
 };
 
@@ -46,4 +46,33 @@ async fn collectors_that_come_and_go_share_partitions_and_lose_and_double_nothin
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_newer_group_protocol_they_share_partitions_as_well() {
     one_two_one(Protocol::Consumer, 32).await;
+}
+
+/// Half of the partitions are of the one lane, half of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_is_slow_but_moves_does_not_set_the_pace_of_the_others() {
+    let mut config = servers::config(2).await;
+    config.collector.lanes = 2;
+    // A batch takes half a second, and makes room in the lane's buffer for more than is read in one go.
+    config.collector.batch_rows = 500;
+    config.collector.lane_buffer_bytes = 128 << 10;
+    let records = traffic(35, 40_000);
+    send(&config, &records, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN new; END $$;
+        CREATE TRIGGER slow BEFORE UPDATE ON ft_offset FOR EACH ROW WHEN (new.partition = 0) EXECUTE FUNCTION slow()";
+    client.batch_execute(slow).await.unwrap();
+    let ends = topics::ends(&config).await;
+    let collecting = Collecting::start(&config);
+    servers::until("the quick lane is done", async || {
+        let quick = stored(&client, &config).await.into_iter().find(|(partition, _)| *partition == 1);
+        if quick == Some(ends[1]) { Ok(()) } else { Err(format!("{quick:?} of {ends:?}")) }
+    })
+    .await;
+    let slow = stored(&client, &config).await[0].1;
+    assert!(slow < ends[0].1 / 2, "the slow lane has stored {slow} of {}: it set the pace", ends[0].1);
+    client.batch_execute("DROP TRIGGER slow ON ft_offset").await.unwrap();
+    until_stored(&config).await;
+    collecting.stop().await;
+    assert_stored(&config, &records).await;
 }

@@ -48,11 +48,18 @@ UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_tombstone WHE
 UNION ALL SELECT rerunofflowinstanceid, 5::smallint, count(*) FILTER (WHERE flowinstanceid <> rerunofflowinstanceid)
     FROM flowstate WHERE rerunofflowinstanceid = ANY ($1) GROUP BY rerunofflowinstanceid";
 
-/// How many staged steps have their execution stored already, and flows of which another one is.
-const MATCH_STEPS: &str = r"
-SELECT count(*) FILTER (WHERE t.execution = s.execution),
-    COALESCE(array_agg(DISTINCT s.flowinstanceid) FILTER (WHERE t.execution <> s.execution), '{}')
-FROM ft_stage_step s JOIN steps t USING (flowinstanceid, stepid) WHERE s.known";
+/// How many staged steps have their execution stored already, how many of these it would change, and flows of which
+/// another one is stored. Rows only grow, so what it would not change now it never will.
+static MATCH_STEPS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT count(*) FILTER (WHERE t.execution = s.execution), \
+            count(*) FILTER (WHERE t.execution = s.execution AND {}), \
+            COALESCE(array_agg(DISTINCT s.flowinstanceid) FILTER (WHERE t.execution <> s.execution), '{{}}') \
+         FROM ft_stage_step s JOIN steps t ON t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid \
+         WHERE s.known",
+        STEP.changes("t", "s"),
+    )
+});
 
 const UNSTAGE_STEPS: &str = "DELETE FROM ft_stage_step WHERE flowinstanceid = ANY ($1)";
 
@@ -225,12 +232,14 @@ async fn write_steps<'a>(
     }
     let mut matched = 0;
     if staged.iter().any(|staged| staged.known_steps) {
-        let row = session.query_one(MATCH_STEPS, &[]).await?;
+        let row = session.query_one(&MATCH_STEPS, &[]).await?;
+        let mut changing = row.get::<_, i64>(1);
         matched = row.get::<_, i64>(0).unsigned_abs();
-        let others: Vec<String> = row.get(1);
+        let others: Vec<String> = row.get(2);
         if !others.is_empty() {
             count -= session.execute(UNSTAGE_STEPS, &[&others]).await?;
-            matched = session.query_one(MATCH_STEPS, &[]).await?.get::<_, i64>(0).unsigned_abs();
+            let row = session.query_one(&MATCH_STEPS, &[]).await?;
+            (matched, changing) = (row.get::<_, i64>(0).unsigned_abs(), row.get(1));
             staged.retain(|staged| {
                 let stays = others.iter().all(|other| other != staged.flow.as_str());
                 if !stays {
@@ -239,9 +248,12 @@ async fn write_steps<'a>(
                 stays
             });
         }
-        let updated = session.execute(&UPDATE_STEPS, &[]).await?;
+        let updated = if changing > 0 { session.execute(&UPDATE_STEPS, &[]).await? } else { 0 };
         tally.steps.update += updated;
         tally.steps.unchanged += matched.saturating_sub(updated);
+    }
+    if matched == count {
+        return Ok(true);
     }
     let row = session.query_one(&INSERT_STEPS, &[]).await?;
     let (put, fresh) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());

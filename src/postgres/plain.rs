@@ -86,7 +86,8 @@ static INSERT_STEPS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static UPDATE_RUNS: LazyLock<String> = LazyLock::new(|| {
+/// Also for flows that are stored under the exclusive lock and whose one run is the stored one.
+pub(super) static UPDATE_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE flowstate t SET {}, executiontime = {} FROM ft_stage_run s \
          WHERE s.known AND t.flowinstanceid = s.flowinstanceid AND {}",

@@ -7,19 +7,30 @@
 //! The tables are met by the keys of what is staged, whatever the planner thinks of their sizes: a lateral query with
 //! a limit can't become the outer side of a join, nor can a scalar one.
 
-use std::sync::LazyLock;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use tokio_postgres::Error;
 
 use super::{
     batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
+    plain::UPDATE_RUNS,
     refusal::WriteError,
     session::Session,
     snapshot,
     stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
 };
-use crate::pipeline::merge::Tombstone;
+use crate::{
+    model::FlowId,
+    pipeline::merge::{FlowFold, Tombstone},
+};
+
+/// Flows with a single run, and which it is.
+const SINGLE_RUNS: &str = "SELECT flowinstanceid, run FROM flowstate t WHERE flowinstanceid = ANY ($1) AND \
+    (SELECT r.run FROM ft_run r WHERE r.flowinstanceid = t.flowinstanceid LIMIT 1) IS NULL";
 
 const STAGE_FLOWS: &str = "INSERT INTO ft_stage_flow SELECT * FROM unnest($1::text[], $2::boolean[])";
 
@@ -69,7 +80,7 @@ static UNFOLD_RUNS: LazyLock<String> = LazyLock::new(|| {
 static PUT_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO ft_run AS t (flowinstanceid, run, {RUN_COLUMNS}) \
-         SELECT flowinstanceid, run, {RUN_COLUMNS} FROM ft_stage_run \
+         SELECT flowinstanceid, run, {RUN_COLUMNS} FROM ft_stage_run WHERE NOT known \
          ON CONFLICT (flowinstanceid, run) DO UPDATE SET {} WHERE {}",
         RUN.set("t", "excluded"),
         RUN.changes("t", "excluded"),
@@ -254,8 +265,11 @@ pub(super) async fn write(
     tally: &mut Tally,
 ) -> Result<(), WriteError> {
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
-    let runs: Vec<bool> =
-        flows.iter().map(|(_, fold)| !fold.runs.is_empty() || fold.tombstone.is_some()).collect();
+    let stays_single = stay_single(session, flows, &ids).await?;
+    let change = |(flow, fold): &(&FlowId, &FlowFold)| {
+        (!fold.runs.is_empty() || fold.tombstone.is_some()) && !stays_single.contains(flow.as_str())
+    };
+    let runs: Vec<bool> = flows.iter().map(change).collect();
     let flows_staged = session.execute(STAGE_FLOWS, &[&ids, &runs]).await?;
     let named = session.execute(STAGE_NAMED, &[]).await?;
     session.note_staged(flows_staged + named);
@@ -263,7 +277,10 @@ pub(super) async fn write(
 
     let staged: Vec<Staged<'_>> = flows
         .iter()
-        .map(|&(flow, fold)| Staged { flow, fold, known_steps: true, known_run: true, named_by: 0 })
+        .map(|&(flow, fold)| {
+            let known_run = stays_single.contains(flow.as_str());
+            Staged { flow, fold, known_steps: true, known_run, named_by: 0 }
+        })
         .collect();
     let steps = stage::steps(session, &staged).await? > 0;
     let mut superseded = 0;
@@ -273,6 +290,9 @@ pub(super) async fn write(
     put_rewinds(session, flows).await?;
     snapshot::put(session, flows.iter().copied()).await?;
 
+    if !stays_single.is_empty() {
+        tally.flows.update += session.execute(&UPDATE_RUNS, &[]).await?;
+    }
     session.execute(&UNFOLD_RUNS, &[]).await?;
     session.execute(&PUT_RUNS, &[]).await?;
     session.execute(DROP_RUNS, &[]).await?;
@@ -297,6 +317,22 @@ pub(super) async fn write(
     session.execute(COUNT_RERUNS, &[]).await?;
     session.execute(FOLD_RUNS, &[]).await?;
     Ok(())
+}
+
+/// Flows that have one run, and of which no other comes: the run is merged into `flowstate`, and `ft_run` is not needed.
+async fn stay_single<'a>(
+    session: &mut Session,
+    flows: &Flows<'a>,
+    ids: &[&str],
+) -> Result<HashSet<&'a str>, Error> {
+    let stored = session.query(SINGLE_RUNS, &[&ids]).await?;
+    let stored: HashMap<String, Option<i64>> = stored.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let stays = |(flow, fold): &&(&'a FlowId, &FlowFold)| {
+        let mut runs = fold.runs.keys();
+        let only = runs.next().filter(|_| runs.next().is_none() && fold.tombstone.is_none());
+        only.is_some_and(|only| stored.get(flow.as_str()) == Some(&Some(*only)))
+    };
+    Ok(flows.iter().filter(stays).map(|(flow, _)| flow.as_str()).collect())
 }
 
 async fn delete(session: &mut Session, flows: &Flows<'_>) -> Result<(), Error> {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::servers::until;
+
 /// Rows by key.
 pub type Rows = BTreeMap<String, Value>;
 
@@ -62,6 +64,24 @@ pub async fn versions(client: &Client) -> Vec<String> {
         versions.extend(rows.into_iter().map(|row| row.get::<_, String>(0)));
     }
     versions
+}
+
+/// Rows of the history that were written so far by sessions that have ended, by Postgres's own count; also those that were
+/// taken away again. Waits until no other session is left.
+pub async fn written(client: &Client) -> i64 {
+    until("the other sessions have ended", async || {
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        match client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) {
+            0 => Ok(()),
+            others => Err(format!("{others} are there")),
+        }
+    })
+    .await;
+    let sql = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables \
+        WHERE relname = ANY (ARRAY['steps', 'flowstate', 'appstate', 'ft_superseded_step', 'ft_run', 'ft_rewind', \
+            'ft_tombstone', 'ft_snapshot'])";
+    client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 /// How many rows a table has.

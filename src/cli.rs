@@ -130,14 +130,22 @@ pub(crate) struct UsageError(pub(crate) String);
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment: Environment = std::env::vars_os().collect();
+    let as_json = matches!(logging(&cli.global, &environment), Ok((_, LogFormat::Json)));
     match run(cli, &environment) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Difference) => ExitCode::from(3),
         // Whoever read our output has had enough, as `flowtrail … | head` does.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where stderr is gone too, the exit code is all that is left to say.
-            let _ = io::stderr().write_all(complaint(&error).as_bytes());
+            let sentence = complaint(&error);
+            if as_json && tracing::enabled!(tracing::Level::ERROR) {
+                // Whoever reads the log as JSON reads to its end.
+                let error = sentence.trim_start_matches("error: ").trim_end();
+                tracing::error!(event = "command_failed", error, "the command can't go on");
+            } else {
+                // Where stderr is gone too, the exit code is all that is left to say.
+                let _ = io::stderr().write_all(sentence.as_bytes());
+            }
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
     }

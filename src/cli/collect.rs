@@ -50,9 +50,8 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     tracing::info!(event = "collector_started", %address, group = config.kafka.group, topics, "collecting");
     let outcome = collector::run(&config, served.shown(), stop).await;
     served.end().await;
-    match &outcome {
-        Ok(()) => tracing::info!(event = "collector_stopped", "collector stopped"),
-        Err(error) => tracing::error!(event = "collector_failed", %error, "the collector can't go on"),
+    if outcome.is_ok() {
+        tracing::info!(event = "collector_stopped", "collector stopped");
     }
     Ok(outcome?)
 }

@@ -44,6 +44,18 @@ const WITH_POSTGRES: [&[&str]; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_logs_are_json_so_is_the_sentence_that_a_command_ends_with() {
+    let nowhere = ["lag", "--bootstrap-servers", "127.0.0.1:9", "--log-format", "json"];
+    let ran = run(&mut flowtrail(nowhere)).await;
+    let line: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|_| panic!("{ran:?}"));
+    assert_eq!((ran.code, &line["event"], &line["level"]), (1, &"command_failed".into(), &"ERROR".into()));
+    assert!(line["error"].as_str().unwrap().starts_with("no answer from Kafka at 127.0.0.1:9"), "{line}");
+    // What nobody would see as a line of a log is said all the same.
+    let silent = run(flowtrail(nowhere).args(["--log-level", "off"])).await;
+    assert!(silent.code == 1 && silent.stderr.starts_with("error: no answer from Kafka"), "{silent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_usage_ends_with_2() {
     let wrong: [&[&str]; 15] = [
         &[],

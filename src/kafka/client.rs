@@ -117,6 +117,28 @@ pub fn settings(kafka: &config::Kafka, defaults: &[(&str, &str)], needs: &[(&str
     settings
 }
 
+/// A consumer that takes no part in a group and commits nothing, and what it needs besides: `more` wins.
+///
+/// It is told when a partition is read to its end, whatever was there, and never skips a thing.
+pub(crate) fn lookers_settings(kafka: &config::Kafka, more: &[(&str, &str)]) -> ClientConfig {
+    const LOOK: [(&str, &str); 7] = [
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("allow.auto.create.topics", "false"),
+        ("auto.offset.reset", "error"),
+        ("isolation.level", "read_committed"),
+        ("enable.partition.eof", "true"),
+        ("statistics.interval.ms", "0"),
+    ];
+    let needs = [&LOOK[..], &[("group.id", kafka.group.as_str())], more].concat();
+    let mut settings = settings(kafka, &[], &needs);
+    // Settings of members of a group.
+    for name in ["group.protocol", "group.instance.id", "partition.assignment.strategy"] {
+        settings.remove(name);
+    }
+    settings
+}
+
 /// What a client does with librdkafka's own words: logs at debug, and keeps the last error for a sentence of ours.
 ///
 /// librdkafka would write to standard error otherwise. Clones share the last error.

@@ -18,18 +18,6 @@ use crate::{
 /// How long a look may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A consumer beside the group's, of no group's members, that commits nothing.
-const LOOK: [(&str, &str); 7] = [
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("allow.auto.create.topics", "false"),
-    ("auto.offset.reset", "error"),
-    ("isolation.level", "read_committed"),
-    // It says when a partition is read to its end, whatever was there.
-    ("enable.partition.eof", "true"),
-    ("statistics.interval.ms", "0"),
-];
-
 /// Looks at the ends of partitions.
 #[derive(Debug, Clone)]
 pub(crate) struct Looker {
@@ -40,12 +28,7 @@ pub(crate) struct Looker {
 impl Looker {
     /// Nothing is connected before the first look.
     pub(crate) fn new(kafka: &config::Kafka) -> Self {
-        let needs = [&LOOK[..], &[("group.id", kafka.group.as_str())]].concat();
-        let mut settings = client::settings(kafka, &[], &needs);
-        // Settings of members of a group.
-        settings.remove("group.protocol");
-        settings.remove("group.instance.id");
-        Self { settings, context: Context::new(kafka) }
+        Self { settings: client::lookers_settings(kafka, &[]), context: Context::new(kafka) }
     }
 
     /// Whether a partition that ends at `end`, or behind it by now, has no record from `from` to `end`. Blocks for

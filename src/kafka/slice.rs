@@ -33,16 +33,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// As long as librdkafka is waited for at a time.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A consumer that belongs to no group.
-const LOOK: [(&str, &str); 10] = [
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("allow.auto.create.topics", "false"),
-    ("auto.offset.reset", "error"),
-    ("isolation.level", "read_committed"),
-    // Says that nothing is left of a partition, also where markers and aborted records are at its end.
-    ("enable.partition.eof", "true"),
-    ("statistics.interval.ms", "0"),
+/// As much is fetched ahead as one reader makes use of.
+const FETCH: [(&str, &str); 3] = [
     ("queued.max.messages.kbytes", "32768"),
     ("fetch.message.max.bytes", "1048576"),
     ("fetch.queue.backoff.ms", "10"),
@@ -137,12 +129,7 @@ impl Slicer {
     /// Makes the client. It connects when it is first asked something.
     pub(crate) fn new(kafka: &config::Kafka) -> Result<Self, Error> {
         let context = Context::new(kafka);
-        let needs = [&LOOK[..], &[("group.id", kafka.group.as_str())]].concat();
-        let mut settings = client::settings(kafka, &[], &needs);
-        // Settings of members of a group.
-        settings.remove("group.protocol");
-        settings.remove("group.instance.id");
-        settings.remove("partition.assignment.strategy");
+        let settings = client::lookers_settings(kafka, &FETCH);
         let consumer = settings.create_with_context(context.clone()).map_err(Error::creating)?;
         Ok(Self { consumer, context, servers: kafka.bootstrap_servers.clone() })
     }

@@ -124,6 +124,7 @@ pub(crate) fn lookers_settings(kafka: &config::Kafka, more: &[(&str, &str)]) -> 
     const LOOK: [(&str, &str); 7] = [
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
+        // With this a topic may be asked for by its name: that it is missing does not make it.
         ("allow.auto.create.topics", "false"),
         ("auto.offset.reset", "error"),
         ("isolation.level", "read_committed"),
@@ -133,7 +134,9 @@ pub(crate) fn lookers_settings(kafka: &config::Kafka, more: &[(&str, &str)]) -> 
     let needs = [&LOOK[..], &[("group.id", kafka.group.as_str())], more].concat();
     let mut settings = settings(kafka, &[], &needs);
     // Settings of members of a group.
-    for name in ["group.protocol", "group.instance.id", "partition.assignment.strategy"] {
+    for name in
+        ["group.protocol", "group.instance.id", "group.remote.assignor", "partition.assignment.strategy"]
+    {
         settings.remove(name);
     }
     settings

@@ -49,18 +49,12 @@ const RECEIVE_MAX_BYTES: &str = "100000000";
 /// The most records that are looked at, however many partitions there are.
 const MOST_SAMPLED: usize = 200_000;
 
-/// A consumer that looks at partitions that nobody gave it. These win over what is configured.
-const LOOK: [(&str, &str); 9] = [
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    // With this a topic may be asked for by its name: that it is missing does not make it.
-    ("allow.auto.create.topics", "false"),
+/// What this one needs beside what every consumer outside of groups does.
+const LOOK: [(&str, &str); 4] = [
     ("auto.offset.reset", "earliest"),
     // A transaction that stays open would keep a reader of what is committed waiting.
     ("isolation.level", "read_uncommitted"),
-    ("enable.partition.eof", "true"),
     ("queued.max.messages.kbytes", "16384"),
-    ("statistics.interval.ms", "0"),
     // What the brokers are able to do, librdkafka says in its log only.
     ("debug", "feature"),
 ];
@@ -160,14 +154,7 @@ impl std::fmt::Debug for Look {
 impl Look {
     /// Makes the clients. They connect when something is asked.
     pub fn new(kafka: &config::Kafka) -> Result<Self, client::Error> {
-        let needs = [&LOOK[..], &[("group.id", kafka.group.as_str())]].concat();
-        let mut consumer = client::settings(kafka, &[], &needs);
-        // Settings of members of a group.
-        for name in
-            ["group.protocol", "group.instance.id", "group.remote.assignor", "partition.assignment.strategy"]
-        {
-            consumer.remove(name);
-        }
+        let mut consumer = client::lookers_settings(kafka, &LOOK);
         consumer.set_log_level(RDKafkaLogLevel::Debug);
         let context = Context::new(kafka);
         Ok(Self {

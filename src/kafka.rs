@@ -1,6 +1,7 @@
 //! Kafka: client settings, the producer, the consumer group, lag, slices of topics.
 
 pub mod admin;
+pub(crate) mod block;
 pub(crate) mod broker;
 pub mod client;
 pub(crate) mod hollow;

@@ -220,9 +220,12 @@ impl Comparison {
         let removed_before = asking.removed_before().await.map_err(failed(config))?;
         let until = &options.wanted.until;
         let mut to_the_end = until.time.is_none() && until.offsets.is_empty();
-        for topic in &options.wanted.topics {
+        if to_the_end {
             // What compaction removed can't be told from what was never said.
-            to_the_end = to_the_end && Admin::new(&config.kafka)?.keeps_every_record(topic).await?;
+            let admin = Admin::new(&config.kafka)?;
+            for topic in &options.wanted.topics {
+                to_the_end = to_the_end && admin.keeps_every_record(topic).await?;
+            }
         }
         progress.offsets.store(stretches.iter().map(Stretch::len).sum(), Ordering::Relaxed);
         let max_payload_bytes = config.collector.max_payload_bytes;

@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::sync::mpsc;
 
 use super::{
@@ -14,13 +13,10 @@ use super::{
     spill::{self, Entry, Spill, SpillError},
 };
 use crate::{
-    kafka::{broker::Record, slice::Stretch},
+    kafka::{block::Block, broker::Record, slice::Stretch},
     model::{Event, FlowId, Offset, Partition},
     pipeline::decode::decode,
 };
-
-/// Records are copied into blocks of this many bytes; a larger one gets one of its own.
-const BLOCK: usize = 64 << 10;
 
 /// Records that can't become rows are looked for among the dead letters so many at a time.
 const REJECTED: usize = 1_000;
@@ -72,7 +68,7 @@ pub(super) struct Reader {
     refused_before: Refused,
     rejecting: Option<mpsc::Sender<Rejected>>,
     waiting: Rejected,
-    block: BytesMut,
+    block: Block,
     read: Read,
 }
 
@@ -85,7 +81,7 @@ impl Reader {
     ) -> Self {
         let first_times = vec![None; stretches.len()];
         let read = Read { spill, records: 0, rejected: 0, refused: 0, first_times };
-        let (waiting, block) = (Vec::new(), BytesMut::new());
+        let (waiting, block) = (Vec::new(), Block::default());
         Self { stretches, flows, refused_before, rejecting: None, waiting, block, read }
     }
 
@@ -127,8 +123,9 @@ impl Reader {
             self.read.refused += 1;
             return Ok(());
         }
-        let (key, payload) = self.copy(record);
-        let decoded = decode(Some(&key).map(|key| &key[..]), payload.as_ref(), setting.max_payload_bytes);
+        let (key, payload) = self.block.copy(record);
+        let key = key.unwrap_or_default();
+        let decoded = decode(Some(&key), payload.as_ref(), setting.max_payload_bytes);
         let (Ok(decoded), Some(payload)) = (decoded, payload) else {
             self.reject(setting, stretch, offset);
             return Ok(());
@@ -142,20 +139,6 @@ impl Reader {
         };
         let stretch = u32::try_from(stretch).ok();
         self.read.spill.add(&Entry { hash, stretch, offset, time: time.unwrap_or(0), key, payload })
-    }
-
-    /// Key and value in memory of ours.
-    fn copy(&mut self, record: &dyn Record) -> (Bytes, Option<Bytes>) {
-        let (key, payload) = (record.key().unwrap_or_default(), record.payload());
-        let needed = key.len() + payload.map_or(0, <[u8]>::len);
-        if self.block.capacity() < needed {
-            self.block = BytesMut::with_capacity(needed.max(BLOCK));
-        }
-        let mut copy = |bytes: &[u8]| {
-            self.block.put_slice(bytes);
-            self.block.split().freeze()
-        };
-        (copy(key), payload.map(copy))
     }
 
     fn reject(&mut self, setting: &Setting, stretch: usize, offset: i64) {

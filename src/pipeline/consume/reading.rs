@@ -1,18 +1,13 @@
 //! Partitions that are being read: from a record in librdkafka's memory to an envelope of ours.
 
-use std::{cmp::max, sync::Arc};
-
-use bytes::{BufMut, BytesMut};
+use std::sync::Arc;
 
 use crate::{
-    kafka::{Lease, broker::Record, rebalance::Assignment},
+    kafka::{Lease, block::Block, broker::Record, rebalance::Assignment},
     model::Offset,
     pipeline::{Envelope, group::last_record},
     postgres::LastRecord,
 };
-
-/// Records are copied into blocks of this many bytes; a larger one gets one of its own.
-const BLOCK: usize = 64 << 10;
 
 /// Partitions with a lease, and how far each is read.
 #[derive(Debug)]
@@ -29,8 +24,8 @@ struct Reading {
     next: i64,
     /// The record that was stored last, until it has been looked at.
     check: Option<LastRecord>,
-    /// Memory for the next records; those before hold on to what they have of it.
-    block: BytesMut,
+    /// Memory for the next records.
+    block: Block,
 }
 
 /// What a record is to us.
@@ -118,7 +113,7 @@ impl Readings {
                     next: first(&lease),
                     check: lease.start.check.clone(),
                     lease,
-                    block: BytesMut::new(),
+                    block: Block::default(),
                 },
             }
         };
@@ -131,23 +126,14 @@ fn first(lease: &Lease) -> i64 {
 }
 
 impl Reading {
-    /// Copies a record out of librdkafka's memory: into a block that many records share, so that a record needs no
-    /// memory of its own.
+    /// Copies a record out of librdkafka's memory.
     fn envelope(&mut self, record: &impl Record) -> Envelope {
-        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let needed = len(record.key()) + len(record.payload());
-        if self.block.capacity() < needed {
-            self.block = BytesMut::with_capacity(max(BLOCK, needed));
-        }
-        let mut copy = |bytes: &[u8]| {
-            self.block.put_slice(bytes);
-            self.block.split().freeze()
-        };
+        let (key, payload) = self.block.copy(record);
         Envelope {
             offset: record.offset(),
             time: record.time(),
-            key: record.key().map(&mut copy),
-            payload: record.payload().map(&mut copy),
+            key,
+            payload,
             headers: record.headers(),
             lease: self.lease.clone(),
         }

@@ -7,6 +7,7 @@ mod batch;
 mod copy;
 mod dead_letter;
 mod fault;
+mod found;
 mod gap;
 mod held;
 mod law;

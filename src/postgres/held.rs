@@ -28,9 +28,11 @@ pub(crate) struct Holdings {
     client: Client,
 }
 
-const STEP: &str =
+/// Text and bytes of a step, in the order in which [`step_row`] reads them.
+pub(super) const STEP_FIELDS: &str =
     "taskname, flowname, subflowid, parentstepid, misc, status, input, output, error, stepdata";
-const RUN: &str = "userid, appname, appversion, flowname, hostid, parentflowinstanceid, parentflowname, \
+/// Text and bytes of a run, in the order in which [`run_row`] reads them.
+pub(super) const RUN_FIELDS: &str = "userid, appname, appversion, flowname, hostid, parentflowinstanceid, parentflowname, \
     rerunofflowinstanceid, traceid, status, flowinput, flowoutput, error";
 
 impl Holdings {
@@ -48,19 +50,20 @@ impl Holdings {
         let builder = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
         let moment = builder.read_only(true).start().await?;
         let steps = format!(
-            "SELECT flowinstanceid, stepid, COALESCE(execution, 0), COALESCE(phase, 2)::smallint, starttime, endtime, \
-             COALESCE(rerun, false), true, {STEP} FROM steps WHERE flowinstanceid = ANY ($1) \
-             UNION ALL SELECT flowinstanceid, stepid, execution, phase, starttime, endtime, \
-             COALESCE(rerun, false), false, {STEP} FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)"
+            "SELECT flowinstanceid, stepid, COALESCE(execution, 0), true, COALESCE(phase, 2)::smallint, starttime, endtime, \
+             COALESCE(rerun, false), {STEP_FIELDS} FROM steps WHERE flowinstanceid = ANY ($1) \
+             UNION ALL SELECT flowinstanceid, stepid, execution, false, phase, starttime, endtime, \
+             COALESCE(rerun, false), {STEP_FIELDS} FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)"
         );
         let shown = format!(
-            "SELECT flowinstanceid, COALESCE(run, 0), COALESCE(phase, 2)::smallint, starttime, endtime, \
-             executiontime, COALESCE(reruncount, 0), (SELECT count(*)::integer FROM flowstate o \
-                WHERE o.rerunofflowinstanceid = t.flowinstanceid AND o.flowinstanceid <> t.flowinstanceid), {RUN} \
+            "SELECT flowinstanceid, COALESCE(run, 0), executiontime, COALESCE(reruncount, 0), \
+                (SELECT count(*)::integer FROM flowstate o WHERE o.rerunofflowinstanceid = t.flowinstanceid \
+                    AND o.flowinstanceid <> t.flowinstanceid), \
+             COALESCE(phase, 2)::smallint, starttime, endtime, {RUN_FIELDS} \
              FROM flowstate t WHERE flowinstanceid = ANY ($1)"
         );
         let runs = format!(
-            "SELECT flowinstanceid, run, phase, starttime, endtime, NULL::text, 0, 0, {RUN} FROM ft_run \
+            "SELECT flowinstanceid, run, phase, starttime, endtime, {RUN_FIELDS} FROM ft_run \
              WHERE flowinstanceid = ANY ($1)"
         );
         let ask = |sql: &str| query(&moment, sql.to_owned(), flows);
@@ -83,7 +86,7 @@ impl Holdings {
         }
         for row in &runs {
             let run = row.try_get(1)?;
-            of(&mut held, row)?.tables.runs.insert(run, Box::new(run_row(row)?));
+            of(&mut held, row)?.tables.runs.insert(run, Box::new(run_row(row, 2)?));
         }
         for row in &facts {
             let fact = Fact { from: row.try_get(1)?, before: row.try_get(2)? };
@@ -227,13 +230,23 @@ fn of<'a>(held: &'a mut HashMap<Text, Held>, row: &Row) -> Result<&'a mut Held, 
 
 fn add_step(tables: &mut FlowTables, row: &Row) -> Result<(), Error> {
     let (step, execution) = (StepId::held(row.try_get::<_, &str>(1)?.into()), row.try_get(2)?);
-    let mut fields = Fields::of(row, 8)?;
-    let shown: bool = row.try_get(7)?;
-    let step_row = Box::new(StepRow {
-        phase: phase(row.try_get(3)?),
-        start: time(row, 4)?,
-        end: time(row, 5)?,
-        rerun: row.try_get(6)?,
+    let step_row = Box::new(step_row(row, 4)?);
+    if row.try_get(3)? {
+        tables.steps.insert(step, (execution, step_row));
+    } else {
+        tables.superseded.insert((step, execution), step_row);
+    }
+    Ok(())
+}
+
+/// A step: from a column on phase, start, end, re-run flag and [`STEP_FIELDS`], which end the row.
+pub(super) fn step_row(row: &Row, first: usize) -> Result<StepRow, Error> {
+    let mut fields = Fields::of(row, first + 4)?;
+    Ok(StepRow {
+        phase: phase(row.try_get(first)?),
+        start: time(row, first + 1)?,
+        end: time(row, first + 2)?,
+        rerun: row.try_get(first + 3)?,
         task: fields.text(),
         flow_name: fields.text(),
         subflow: fields.text(),
@@ -244,32 +257,27 @@ fn add_step(tables: &mut FlowTables, row: &Row) -> Result<(), Error> {
         output: fields.bytes(),
         error: fields.bytes(),
         data: fields.bytes(),
-    });
-    if shown {
-        tables.steps.insert(step, (execution, step_row));
-    } else {
-        tables.superseded.insert((step, execution), step_row);
-    }
-    Ok(())
+    })
 }
 
 fn add_shown(held: &mut Held, row: &Row) -> Result<(), Error> {
-    held.named_by = row.try_get(7)?;
+    held.named_by = row.try_get(4)?;
     held.tables.shown = Some(ShownRun {
         run: row.try_get(1)?,
-        row: Box::new(run_row(row)?),
-        execution_time: row.try_get(5)?,
-        rerun_count: row.try_get(6)?,
+        row: Box::new(run_row(row, 5)?),
+        execution_time: row.try_get(2)?,
+        rerun_count: row.try_get(3)?,
     });
     Ok(())
 }
 
-fn run_row(row: &Row) -> Result<RunRow, Error> {
-    let mut fields = Fields::of(row, 8)?;
+/// A run: from a column on phase, start, end and [`RUN_FIELDS`], which end the row.
+pub(super) fn run_row(row: &Row, first: usize) -> Result<RunRow, Error> {
+    let mut fields = Fields::of(row, first + 3)?;
     Ok(RunRow {
-        phase: phase(row.try_get(2)?),
-        start: time(row, 3)?,
-        end: time(row, 4)?,
+        phase: phase(row.try_get(first)?),
+        start: time(row, first + 1)?,
+        end: time(row, first + 2)?,
         user: fields.text(),
         app: fields.text(),
         version: fields.text(),

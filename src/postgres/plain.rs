@@ -1,23 +1,22 @@
 //! Storing flows of which each row stands alone, under the shared lock.
 //!
 //! What these rows become does not depend on other rows, so transactions of other lanes may run beside this one.
-//! Rows of flows about which nothing is stored go straight into the tables ([`super::straight`]); the others are staged,
-//! and only those that are missing or would change go on from there.
+//! It is looked up what is stored ([`super::found`]). Rows that would change nothing are done with; those of whose keys
+//! nothing is stored go straight into the tables ([`super::straight`]); the others are staged and change what is stored.
 //!
 //! Flows for which that is not so are handed back, to be stored by [`super::special`] under the exclusive lock:
 //! those of which another run or execution is stored, or a rewind, or a deletion, or re-run steps for a new run.
 
-use std::{collections::HashMap, sync::LazyLock};
-
-use tokio_postgres::Error;
+use std::sync::LazyLock;
 
 use super::{
     batch::{Flows, Tally},
+    found::{Found, Met, find},
     law::{RUN, STEP, execution_time},
     refusal::WriteError,
     session::Session,
     snapshot,
-    stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
+    stage::{self, Changing, RUN_COLUMNS, Run, STEP_COLUMNS, Step},
     straight,
 };
 use crate::{model::FlowId, pipeline::merge::FlowFold};
@@ -31,42 +30,21 @@ pub(super) enum Plain<'a> {
     Raced,
 }
 
-/// What is stored of flows, a row for each thing that is: the number of its run, or how many name it as their original.
-///
-/// Each table is met by the sorted keys at once, which costs a tenth of a query for each key. That the index is taken
-/// is what the session's settings are for. Steps are looked for only where no run is stored: mostly there is one.
-const LOOK_UP: &str = r"
-WITH run AS MATERIALIZED (SELECT flowinstanceid, run FROM flowstate WHERE flowinstanceid = ANY ($1))
-SELECT flowinstanceid, 1::smallint AS what, run AS number FROM run
-UNION ALL SELECT DISTINCT flowinstanceid, 2::smallint, NULL::bigint FROM steps WHERE flowinstanceid = ANY (
-    ARRAY (SELECT unnest($1) EXCEPT SELECT flowinstanceid FROM run))
-UNION ALL SELECT DISTINCT flowinstanceid, 3::smallint, NULL::bigint FROM steps WHERE rerun AND flowinstanceid = ANY ($1)
-UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_run WHERE flowinstanceid = ANY ($1)
-UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)
-UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_rewind WHERE flowinstanceid = ANY ($1)
-UNION ALL SELECT flowinstanceid, 4::smallint, NULL::bigint FROM ft_tombstone WHERE flowinstanceid = ANY ($1)
-UNION ALL SELECT rerunofflowinstanceid, 5::smallint, count(*) FILTER (WHERE flowinstanceid <> rerunofflowinstanceid)
-    FROM flowstate WHERE rerunofflowinstanceid = ANY ($1) GROUP BY rerunofflowinstanceid";
-
-/// How many staged steps have their execution stored already, how many of these it would change, and flows of which
-/// another one is stored. Rows only grow, so what it would not change now it never will.
-static MATCH_STEPS: LazyLock<String> = LazyLock::new(|| {
+/// A row that is where it was is the row that was looked at; whether it would change is known of most.
+static UPDATE_STEPS_AT: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT count(*) FILTER (WHERE t.execution = s.execution), \
-            count(*) FILTER (WHERE t.execution = s.execution AND {}), \
-            COALESCE(array_agg(DISTINCT s.flowinstanceid) FILTER (WHERE t.execution <> s.execution), '{{}}') \
-         FROM ft_stage_step s JOIN steps t ON t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid \
-         WHERE s.known",
+        "UPDATE steps t SET {} FROM ft_stage_step s WHERE t.ctid = s.at AND t.flowinstanceid = s.flowinstanceid \
+         AND t.stepid = s.stepid AND t.execution = s.execution AND (s.surely OR {})",
+        STEP.set("t", "s"),
         STEP.changes("t", "s"),
     )
 });
 
-const UNSTAGE_STEPS: &str = "DELETE FROM ft_stage_step WHERE flowinstanceid = ANY ($1)";
-
-/// The condition is looked at again on the newest version of a row, should another transaction have changed it.
+/// For rows that another transaction has moved meanwhile. The condition is looked at again on the newest version of a
+/// row, should yet another one change it.
 static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "UPDATE steps t SET {} FROM ft_stage_step s WHERE s.known AND t.flowinstanceid = s.flowinstanceid \
+        "UPDATE steps t SET {} FROM ft_stage_step s WHERE s.at IS NOT NULL AND t.flowinstanceid = s.flowinstanceid \
          AND t.stepid = s.stepid AND t.execution = s.execution AND {}",
         STEP.set("t", "s"),
         STEP.changes("t", "s"),
@@ -78,11 +56,20 @@ static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
 static INSERT_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH put AS (INSERT INTO steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
-         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step s WHERE NOT s.known OR \
-            (SELECT true FROM steps t WHERE t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid) IS NULL \
+         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step WHERE at IS NULL \
          ON CONFLICT (flowinstanceid, stepid) DO UPDATE SET {} WHERE steps.execution = excluded.execution \
          RETURNING xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
         STEP.set("steps", "excluded"),
+    )
+});
+
+static UPDATE_RUNS_AT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE flowstate t SET {}, executiontime = {} FROM ft_stage_run s \
+         WHERE t.ctid = s.at AND t.flowinstanceid = s.flowinstanceid AND t.run = s.run AND (s.surely OR {})",
+        RUN.set("t", "s"),
+        RUN.execution_time("t", "s"),
+        RUN.changes("t", "s"),
     )
 });
 
@@ -109,183 +96,138 @@ static INSERT_RUNS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What is stored of a flow.
-#[derive(Debug, Default)]
-struct Stored {
-    /// Number of the shown run.
-    run: Option<i64>,
-    /// There are steps; not looked for where there is a run.
-    steps: bool,
-    /// Some of them belong to a re-run.
-    rerun: bool,
-    /// There are several runs or executions, a rewind or a deletion.
-    special: bool,
-    /// How many other instances name it as their original.
-    named_by: i32,
-}
-
 /// Writes flows, which come sorted by id, in the transaction that is open and holds the shared lock.
 pub(super) async fn write<'a>(
     session: &mut Session,
     flows: Flows<'a>,
     tally: &mut Tally,
 ) -> Result<Plain<'a>, WriteError> {
-    let mut sorted = Sorted::default();
-    sorted.sort(flows.iter().copied(), &look_up(session, &flows).await?);
-    let mut straight = Vec::new();
+    let mut plan = Plan::of(&flows, &find(session, &flows).await?);
     if session.goes_straight() {
-        let fresh = std::mem::take(&mut sorted.fresh);
-        if straight::write(session, &fresh, tally).await? {
-            straight = fresh;
+        if straight::write(session, &plan.new_steps, &plan.new_runs, tally).await? {
+            (plan.new_steps, plan.new_runs) = (Vec::new(), Vec::new());
         } else {
             // What another lane has stored meanwhile is to be seen now.
-            let flows: Flows<'a> = fresh.iter().map(|staged| (staged.flow, staged.fold)).collect();
-            sorted.sort(flows.iter().copied(), &look_up(session, &flows).await?);
+            plan = Plan::of(&flows, &find(session, &flows).await?);
         }
     }
-    let Sorted { mut special, fresh, met } = sorted;
-    let mut staged = [fresh, met].concat();
-    staged.sort_unstable_by_key(|staged| staged.flow);
-    if !write_steps(session, &mut staged, &mut special, tally).await? {
+    if !write_steps(session, &plan, tally).await? || !write_runs(session, &plan, tally).await? {
         return Ok(Plain::Raced);
     }
-    if !write_runs(session, &staged, tally).await? {
-        return Ok(Plain::Raced);
-    }
-    let written = straight.iter().chain(&staged);
-    snapshot::put(session, written.map(|staged| (staged.flow, staged.fold))).await?;
-    special.sort_unstable_by_key(|(flow, _)| *flow);
-    Ok(Plain::Written(special))
+    snapshot::put(session, plan.plain.iter().copied()).await?;
+    tally.steps.unchanged += plan.same_steps;
+    tally.flows.unchanged += plan.same_runs;
+    Ok(Plain::Written(plan.special))
 }
 
-/// Flows by how they are to be written.
+/// How the rows of a batch are to be written; each list is sorted by key.
 #[derive(Default)]
-struct Sorted<'a> {
+struct Plan<'a> {
     /// Under the exclusive lock.
     special: Flows<'a>,
-    /// Nothing of them is stored.
-    fresh: Vec<Staged<'a>>,
-    /// Something of them is stored.
-    met: Vec<Staged<'a>>,
+    /// Those whose rows these are:
+    plain: Flows<'a>,
+    new_steps: Vec<Step<'a>>,
+    new_runs: Vec<Run<'a>>,
+    changing_steps: Vec<Step<'a>>,
+    changing_runs: Vec<Run<'a>>,
+    /// So many would change nothing.
+    same_steps: u64,
+    same_runs: u64,
 }
 
-impl<'a> Sorted<'a> {
-    fn sort(
-        &mut self,
-        flows: impl Iterator<Item = (&'a FlowId, &'a FlowFold)>,
-        stored: &HashMap<String, Stored>,
-    ) {
-        for (flow, fold) in flows {
-            self.sort_one(flow, fold, stored.get(flow.as_str()));
+impl<'a> Plan<'a> {
+    fn of(flows: &Flows<'a>, found: &[Found<'a>]) -> Self {
+        let mut plan = Self::default();
+        for (&(flow, fold), found) in flows.iter().zip(found) {
+            plan.add(flow, fold, found);
         }
+        plan
     }
 
-    fn sort_one(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: Option<&Stored>) {
-        let new_run = fold.runs.keys().any(|run| found.is_none_or(|found| found.run != Some(*run)));
-        let other_run = new_run && found.is_some_and(|found| found.run.is_some());
-        if found.is_some_and(|found| found.special || other_run || (found.rerun && new_run)) {
+    fn add(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: &Found<'a>) {
+        let shown = found.run.map(|(run, _)| run);
+        let new_run = fold.runs.keys().any(|run| shown != Some(*run));
+        if found.special || (new_run && (shown.is_some() || found.rerun)) {
             self.special.push((flow, fold));
             return;
         }
-        let staged = Staged {
-            flow,
-            fold,
-            // Where a run is stored, steps mostly are too; where they are not, they are just not found.
-            known_steps: found.is_some_and(|found| found.steps || found.run.is_some()),
-            known_run: found.is_some_and(|found| found.run.is_some()),
-            named_by: found.map_or(0, |found| found.named_by),
-        };
-        let met = staged.known_steps || staged.known_run;
-        if met { self.met.push(staged) } else { self.fresh.push(staged) }
+        self.plain.push((flow, fold));
+        let mut stored = found.steps.iter().peekable();
+        for (key, row) in &fold.steps {
+            let step = Step { flow, key, row, stored: None };
+            match stored.next_if(|(found, _)| *found == key) {
+                None => self.new_steps.push(step),
+                Some((_, Met::Same)) => self.same_steps += 1,
+                Some(&(_, Met::Differs { at, surely })) => {
+                    self.changing_steps.push(Step { stored: Some(Changing { at, surely }), ..step });
+                }
+            }
+        }
+        for (&run, row) in &fold.runs {
+            let named_by = found.named_by;
+            let run = Run { flow, run, row, stored: None, known: found.run.is_some(), named_by };
+            match found.run {
+                None => self.new_runs.push(run),
+                Some((_, Met::Same)) => self.same_runs += 1,
+                Some((_, Met::Differs { at, surely })) => {
+                    self.changing_runs.push(Run { stored: Some(Changing { at, surely }), ..run });
+                }
+            }
+        }
     }
 }
 
-async fn look_up(
-    session: &mut Session,
-    flows: &[(&FlowId, &FlowFold)],
-) -> Result<HashMap<String, Stored>, Error> {
-    let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
-    let mut found: HashMap<String, Stored> = HashMap::new();
-    for row in session.query(LOOK_UP, &[&ids]).await? {
-        let stored = found.entry(row.get(0)).or_default();
-        let number: Option<i64> = row.get(2);
-        match row.get::<_, i16>(1) {
-            1 => stored.run = number,
-            2 => stored.steps = true,
-            3 => stored.rerun = true,
-            4 => stored.special = true,
-            _ => stored.named_by = i32::try_from(number.unwrap_or(0)).unwrap_or(i32::MAX),
-        }
-    }
-    Ok(found)
+fn count<T>(rows: &[T]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 
 /// Says whether no other transaction came between.
-async fn write_steps<'a>(
-    session: &mut Session,
-    staged: &mut Vec<Staged<'a>>,
-    special: &mut Flows<'a>,
-    tally: &mut Tally,
-) -> Result<bool, WriteError> {
-    let mut count = stage::steps(session, staged).await?;
-    if count == 0 {
+async fn write_steps(session: &mut Session, plan: &Plan<'_>, tally: &mut Tally) -> Result<bool, WriteError> {
+    let (new, changing) = (count(&plan.new_steps), count(&plan.changing_steps));
+    if new + changing == 0 {
         return Ok(true);
     }
-    let mut matched = 0;
-    if staged.iter().any(|staged| staged.known_steps) {
-        let row = session.query_one(&MATCH_STEPS, &[]).await?;
-        let mut changing = row.get::<_, i64>(1);
-        matched = row.get::<_, i64>(0).unsigned_abs();
-        let others: Vec<String> = row.get(2);
-        if !others.is_empty() {
-            count -= session.execute(UNSTAGE_STEPS, &[&others]).await?;
-            let row = session.query_one(&MATCH_STEPS, &[]).await?;
-            (matched, changing) = (row.get::<_, i64>(0).unsigned_abs(), row.get(1));
-            staged.retain(|staged| {
-                let stays = others.iter().all(|other| other != staged.flow.as_str());
-                if !stays {
-                    special.push((staged.flow, staged.fold));
-                }
-                stays
-            });
+    stage::steps(session, &[&plan.new_steps[..], &plan.changing_steps].concat()).await?;
+    if changing > 0 {
+        let mut updated = session.execute(&UPDATE_STEPS_AT, &[]).await?;
+        if updated < changing {
+            updated += session.execute(&UPDATE_STEPS, &[]).await?;
         }
-        let updated = if changing > 0 { session.execute(&UPDATE_STEPS, &[]).await? } else { 0 };
         tally.steps.update += updated;
-        tally.steps.unchanged += matched.saturating_sub(updated);
+        tally.steps.unchanged += changing.saturating_sub(updated);
     }
-    if matched == count {
+    if new == 0 {
         return Ok(true);
     }
     let row = session.query_one(&INSERT_STEPS, &[]).await?;
     let (put, fresh) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
     tally.steps.insert += fresh;
     tally.steps.update += put - fresh;
-    Ok(matched + put == count)
+    Ok(put == new)
 }
 
 /// Says whether no other transaction came between.
-async fn write_runs(
-    session: &mut Session,
-    staged: &[Staged<'_>],
-    tally: &mut Tally,
-) -> Result<bool, WriteError> {
-    let count = stage::runs(session, staged).await?;
-    if count == 0 {
+async fn write_runs(session: &mut Session, plan: &Plan<'_>, tally: &mut Tally) -> Result<bool, WriteError> {
+    let (new, changing) = (count(&plan.new_runs), count(&plan.changing_runs));
+    if new + changing == 0 {
         return Ok(true);
     }
-    let runs = |staged: &&Staged<'_>| staged.known_run && !staged.fold.runs.is_empty();
-    let known = u64::try_from(staged.iter().filter(runs).count()).unwrap_or(u64::MAX);
-    if known > 0 {
-        let updated = session.execute(&UPDATE_RUNS, &[]).await?;
+    stage::runs(session, &[&plan.new_runs[..], &plan.changing_runs].concat()).await?;
+    if changing > 0 {
+        let mut updated = session.execute(&UPDATE_RUNS_AT, &[]).await?;
+        if updated < changing {
+            updated += session.execute(&UPDATE_RUNS, &[]).await?;
+        }
         tally.flows.update += updated;
-        tally.flows.unchanged += known.saturating_sub(updated);
+        tally.flows.unchanged += changing.saturating_sub(updated);
     }
-    if known == count {
+    if new == 0 {
         return Ok(true);
     }
     let row = session.query_one(&INSERT_RUNS, &[]).await?;
     let (put, fresh) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
     tally.flows.insert += fresh;
     tally.flows.update += put - fresh;
-    Ok(known + put == count)
+    Ok(put == new)
 }

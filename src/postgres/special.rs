@@ -21,7 +21,7 @@ use super::{
     refusal::WriteError,
     session::Session,
     snapshot,
-    stage::{self, RUN_COLUMNS, STEP_COLUMNS, Staged},
+    stage::{self, RUN_COLUMNS, Run, STEP_COLUMNS, Step},
 };
 use crate::{
     model::FlowId,
@@ -275,16 +275,9 @@ pub(super) async fn write(
     session.note_staged(flows_staged + named);
     delete(session, flows).await?;
 
-    let staged: Vec<Staged<'_>> = flows
-        .iter()
-        .map(|&(flow, fold)| {
-            let known_run = stays_single.contains(flow.as_str());
-            Staged { flow, fold, known_steps: true, known_run, named_by: 0 }
-        })
-        .collect();
-    let steps = stage::steps(session, &staged).await? > 0;
+    let steps = stage::steps(session, &all_steps(flows)).await? > 0;
     let mut superseded = 0;
-    stage::runs(session, &staged).await?;
+    stage::runs(session, &all_runs(flows, &stays_single)).await?;
     session.execute(DROP_STAGED_STEPS, &[]).await?;
     session.execute(DROP_STAGED_RUNS, &[]).await?;
     put_rewinds(session, flows).await?;
@@ -317,6 +310,21 @@ pub(super) async fn write(
     session.execute(COUNT_RERUNS, &[]).await?;
     session.execute(FOLD_RUNS, &[]).await?;
     Ok(())
+}
+
+fn all_steps<'a>(flows: &Flows<'a>) -> Vec<Step<'a>> {
+    let of_flow = |&(flow, fold): &(&'a FlowId, &'a FlowFold)| {
+        fold.steps.iter().map(move |(key, row)| Step { flow, key, row, stored: None })
+    };
+    flows.iter().flat_map(of_flow).collect()
+}
+
+fn all_runs<'a>(flows: &Flows<'a>, stays_single: &HashSet<&str>) -> Vec<Run<'a>> {
+    let of_flow = |&(flow, fold): &(&'a FlowId, &'a FlowFold)| {
+        let known = stays_single.contains(flow.as_str());
+        fold.runs.iter().map(move |(&run, row)| Run { flow, run, row, stored: None, known, named_by: 0 })
+    };
+    flows.iter().flat_map(of_flow).collect()
 }
 
 /// Flows that have one run, and of which no other comes: the run is merged into `flowstate`, and `ft_run` is not needed.

@@ -1,15 +1,14 @@
 //! Copies a batch into the temp tables of a session (`stage.sql`), where it meets what is stored.
 
-use std::iter::repeat_n;
-
 use super::{
     copy::{CopyRows, Encoder},
+    found::Place,
     refusal::WriteError,
     session::Session,
 };
 use crate::{
     model::{FlowId, RunRow, StepRow},
-    pipeline::merge::FlowFold,
+    pipeline::merge::ExecutionKey,
 };
 
 /// Columns of a step but its key and its execution, in every table that holds one.
@@ -23,35 +22,58 @@ pub(super) const RUN_COLUMNS: &str = "phase, userid, appname, appversion, flowna
 const COPY_STEP: &str = "COPY ft_stage_step FROM STDIN (FORMAT binary)";
 const COPY_RUN: &str = "COPY ft_stage_run FROM STDIN (FORMAT binary)";
 
-/// A flow of a batch and what is stored of it.
+/// A step of a batch, and where the row is that it changes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Staged<'a> {
+pub(super) struct Step<'a> {
     pub(super) flow: &'a FlowId,
-    pub(super) fold: &'a FlowFold,
-    /// Steps of the flow are stored.
-    pub(super) known_steps: bool,
-    /// The flow's run is stored.
-    pub(super) known_run: bool,
+    pub(super) key: &'a ExecutionKey,
+    pub(super) row: &'a StepRow,
+    pub(super) stored: Option<Changing>,
+}
+
+/// A run of a batch, and where the row is that it changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) flow: &'a FlowId,
+    pub(super) run: i64,
+    pub(super) row: &'a RunRow,
+    pub(super) stored: Option<Changing>,
+    /// Its row is in `flowstate`.
+    pub(super) known: bool,
     /// How many stored instances name this one as their original.
     pub(super) named_by: i32,
 }
 
-/// Copies the steps of flows, which come sorted by id; says how many rows that were.
-pub(super) async fn steps(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, WriteError> {
-    let rows = copy_steps(session, COPY_STEP, 1, flows, |to, staged| to.bool(staged.known_steps)).await?;
+/// A stored row that changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changing {
+    pub(super) at: Place,
+    /// It does, as long as it is there; otherwise it may.
+    pub(super) surely: bool,
+}
+
+/// Copies steps; says how many rows that were.
+pub(super) async fn steps(session: &mut Session, steps: &[Step<'_>]) -> Result<u64, WriteError> {
+    let rows = copy_steps(session, COPY_STEP, 2, steps, |to, step| stored(to, step.stored)).await?;
     session.note_staged(rows);
     Ok(rows)
 }
 
-/// Copies the runs of flows, which come sorted by id; says how many rows that were.
-pub(super) async fn runs(session: &mut Session, flows: &[Staged<'_>]) -> Result<u64, WriteError> {
-    let known = |to: &mut Encoder, staged: &Staged<'_>, _: &RunRow| {
-        to.bool(staged.known_run);
-        to.int4(staged.named_by);
+/// Copies runs; says how many rows that were.
+pub(super) async fn runs(session: &mut Session, runs: &[Run<'_>]) -> Result<u64, WriteError> {
+    let known = |to: &mut Encoder, run: &Run<'_>| {
+        stored(to, run.stored);
+        to.bool(run.known);
+        to.int4(run.named_by);
     };
-    let rows = copy_runs(session, COPY_RUN, 2, flows, known).await?;
+    let rows = copy_runs(session, COPY_RUN, 4, runs, known).await?;
     session.note_staged(rows);
     Ok(rows)
+}
+
+fn stored(to: &mut Encoder, stored: Option<Changing>) {
+    to.bytes(stored.as_ref().map(|stored| stored.at.bytes()));
+    to.bool(stored.is_some_and(|stored| stored.surely));
 }
 
 /// `COPY` of steps: their key, then so many fields that `more` writes, then [`STEP_COLUMNS`].
@@ -59,26 +81,23 @@ pub(super) async fn copy_steps(
     session: &mut Session,
     statement: &'static str,
     fields: i16,
-    flows: &[Staged<'_>],
-    more: impl Fn(&mut Encoder, &Staged<'_>),
+    steps: &[Step<'_>],
+    more: impl Fn(&mut Encoder, &Step<'_>),
 ) -> Result<u64, WriteError> {
-    if flows.iter().all(|staged| staged.fold.steps.is_empty()) {
+    if steps.is_empty() {
         return Ok(0);
     }
     let statement = session.prepared(statement).await?;
     let mut copy = CopyRows::begin(session.client(), &statement).await?;
-    for staged in flows {
-        for ((step, execution), row) in &staged.fold.steps {
-            let to = copy.row(17 + fields).await?;
-            to.text(Some(staged.flow.as_str()));
-            to.text(Some(step.as_str()));
-            to.int8(*execution);
-            more(to, staged);
-            step_fields(to, row);
-        }
+    for step in steps {
+        let to = copy.row(17 + fields).await?;
+        to.text(Some(step.flow.as_str()));
+        to.text(Some(step.key.0.as_str()));
+        to.int8(step.key.1);
+        more(to, step);
+        step_fields(to, step.row);
     }
-    let flow_of_row = flows.iter().flat_map(|staged| repeat_n(staged.flow, staged.fold.steps.len()));
-    copy.finish().await.map_err(|error| WriteError::of_copy(error, flow_of_row))
+    copy.finish().await.map_err(|error| WriteError::of_copy(error, steps.iter().map(|step| step.flow)))
 }
 
 /// `COPY` of runs: their key, then so many fields that `more` writes, then [`RUN_COLUMNS`].
@@ -86,25 +105,22 @@ pub(super) async fn copy_runs(
     session: &mut Session,
     statement: &'static str,
     fields: i16,
-    flows: &[Staged<'_>],
-    more: impl Fn(&mut Encoder, &Staged<'_>, &RunRow),
+    runs: &[Run<'_>],
+    more: impl Fn(&mut Encoder, &Run<'_>),
 ) -> Result<u64, WriteError> {
-    if flows.iter().all(|staged| staged.fold.runs.is_empty()) {
+    if runs.is_empty() {
         return Ok(0);
     }
     let statement = session.prepared(statement).await?;
     let mut copy = CopyRows::begin(session.client(), &statement).await?;
-    for staged in flows {
-        for (run, row) in &staged.fold.runs {
-            let to = copy.row(18 + fields).await?;
-            to.text(Some(staged.flow.as_str()));
-            to.int8(*run);
-            more(to, staged, row);
-            run_fields(to, row);
-        }
+    for run in runs {
+        let to = copy.row(18 + fields).await?;
+        to.text(Some(run.flow.as_str()));
+        to.int8(run.run);
+        more(to, run);
+        run_fields(to, run.row);
     }
-    let flow_of_row = flows.iter().flat_map(|staged| repeat_n(staged.flow, staged.fold.runs.len()));
-    copy.finish().await.map_err(|error| WriteError::of_copy(error, flow_of_row))
+    copy.finish().await.map_err(|error| WriteError::of_copy(error, runs.iter().map(|run| run.flow)))
 }
 
 /// In the order of [`STEP_COLUMNS`].

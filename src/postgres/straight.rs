@@ -1,8 +1,8 @@
-//! Rows of flows about which nothing is stored, straight into the tables by binary `COPY`: every row is written once,
-//! where a staged one is written, read and written again.
+//! Rows of whose keys nothing is stored, straight into the tables by binary `COPY`: every row is written once, where a
+//! staged one is written, read and written again.
 //!
 //! Nothing was stored when it was looked up. If another lane has stored a row of the same key since, the `COPY` fails;
-//! it is rolled back to a savepoint and the flows are staged instead, as are the next batches of this session.
+//! it is rolled back to a savepoint and the rows are staged instead, as are the next batches of this session.
 
 use std::sync::LazyLock;
 
@@ -13,9 +13,8 @@ use super::{
     copy::Encoder,
     refusal::WriteError,
     session::Session,
-    stage::{RUN_COLUMNS, STEP_COLUMNS, Staged, copy_runs, copy_steps},
+    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, copy_runs, copy_steps},
 };
-use crate::model::RunRow;
 
 static COPY_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!("COPY steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) FROM STDIN (FORMAT binary)")
@@ -27,18 +26,19 @@ static COPY_RUNS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Writes flows, which come sorted by id; `false` if another lane has stored a row of a key of theirs, and then nothing
+/// Writes rows, which come sorted by key; `false` if another lane has stored a row of a key of theirs, and then nothing
 /// is written.
 pub(super) async fn write(
     session: &mut Session,
-    flows: &[Staged<'_>],
+    steps: &[Step<'_>],
+    runs: &[Run<'_>],
     tally: &mut Tally,
 ) -> Result<bool, WriteError> {
-    if flows.is_empty() {
+    if steps.is_empty() && runs.is_empty() {
         return Ok(true);
     }
     session.client().batch_execute("SAVEPOINT straight").await?;
-    match copy(session, flows).await {
+    match copy(session, steps, runs).await {
         Ok((steps, runs)) => {
             tally.steps.insert += steps;
             tally.flows.insert += runs;
@@ -53,12 +53,12 @@ pub(super) async fn write(
     }
 }
 
-async fn copy(session: &mut Session, flows: &[Staged<'_>]) -> Result<(u64, u64), WriteError> {
-    let steps = copy_steps(session, &COPY_STEPS, 0, flows, |_, _| ()).await?;
-    let counted = |to: &mut Encoder, staged: &Staged<'_>, row: &RunRow| {
-        to.int4(staged.named_by);
-        let time = row.start.zip(row.end).map(|(start, end)| start.millis_until(end));
+async fn copy(session: &mut Session, steps: &[Step<'_>], runs: &[Run<'_>]) -> Result<(u64, u64), WriteError> {
+    let steps = copy_steps(session, &COPY_STEPS, 0, steps, |_, _| ()).await?;
+    let counted = |to: &mut Encoder, run: &Run<'_>| {
+        to.int4(run.named_by);
+        let time = run.row.start.zip(run.row.end).map(|(start, end)| start.millis_until(end));
         to.text(time.as_deref());
     };
-    Ok((steps, copy_runs(session, &COPY_RUNS, 2, flows, counted).await?))
+    Ok((steps, copy_runs(session, &COPY_RUNS, 2, runs, counted).await?))
 }

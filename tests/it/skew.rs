@@ -12,7 +12,10 @@ use flowtrail::{
 use prost::Message as _;
 use tokio_postgres::Client;
 
-use crate::servers::{self, until};
+use crate::{
+    rows,
+    servers::{self, until},
+};
 
 fn flow(id: &str, run: i64, original: &str) -> Event {
     Event::Flow(FlowEvent {
@@ -197,4 +200,55 @@ async fn a_large_batch_that_meets_a_row_on_its_way_straight_into_the_table_is_st
     let client = race(&url, other, (0..10_000).map(large).collect()).await;
     assert_eq!(number(&client, "SELECT count(*) FROM steps WHERE length(stepdata) = 1000").await, 10_000);
     assert_eq!(number(&client, "SELECT count(*) FROM steps WHERE taskname = 't'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_another_lane_moves_after_it_was_found_is_changed_all_the_same() {
+    let url = servers::database().await;
+    let (watch, mut session) = (servers::connect(&url).await, servers::session(&url).await);
+    let opened = |step_id: &str| {
+        let Event::Step(step) = step("f", step_id, 10) else { unreachable!() };
+        Event::Step(StepEvent { phase: Phase::Opened.into(), ..step })
+    };
+    write(&mut session, [opened("1"), opened("2"), flow("f", 10, "")]).await;
+    // Steps are found, and then the new flow's row has to wait.
+    let other = other_lane(&url, "LOCK TABLE flowstate IN SHARE MODE").await;
+    let closed = [step("f", "1", 10), step("f", "2", 10), flow("g", 10, "")];
+    let writing = tokio::spawn(async move { write(&mut session, closed).await });
+    until_somebody_waits(&watch).await;
+    watch.batch_execute("UPDATE steps SET taskname = 'moved' WHERE stepid = '1'").await.unwrap();
+    other.batch_execute("COMMIT").await.unwrap();
+    writing.await.unwrap();
+    let closed = "SELECT count(*) FROM steps WHERE phase = 2";
+    assert_eq!(number(&watch, closed).await, 2);
+    assert_eq!(number(&watch, "SELECT count(*) FROM steps WHERE taskname = 'moved'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_says_nothing_new_writes_nothing_however_many_and_large_the_steps_are() {
+    let url = servers::database().await;
+    let (watch, mut session) = (servers::connect(&url).await, servers::session(&url).await);
+    let sized = |number: usize, output: usize| {
+        let Event::Step(step) = step("f", &number.to_string(), 10) else { unreachable!() };
+        Event::Step(StepEvent { output: vec![b'x'; output].into(), ..step })
+    };
+    // More than are looked for by flow, and some larger than what is compared outside of Postgres.
+    let steps = || (0..300).map(|number| sized(number, if number % 50 == 7 { 10_000 } else { 10 }));
+    write(&mut session, steps().chain([flow("f", 10, "")])).await;
+    let before = rows::versions(&watch).await;
+    write(&mut session, steps().chain([flow("f", 10, "")])).await;
+    // What says less is nothing new either.
+    let Event::Step(less) = step("f", "8", 10) else { unreachable!() };
+    write(&mut session, [Event::Step(StepEvent { phase: Phase::Running.into(), ..less })]).await;
+    assert_eq!(rows::versions(&watch).await, before);
+    // Two of them change, a small and a large one.
+    write(
+        &mut session,
+        (0..300).map(|number| sized(number, if number == 9 { 11 } else { 10 })).chain([sized(57, 10_001)]),
+    )
+    .await;
+    let after = rows::versions(&watch).await;
+    assert_eq!(after.iter().filter(|row| !before.contains(row)).count(), 2);
+    let lengths = "SELECT count(*) FROM steps WHERE (stepid, length(output)) IN (('9', 11), ('57', 10001))";
+    assert_eq!(number(&watch, lengths).await, 2);
 }

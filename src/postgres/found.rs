@@ -1,0 +1,329 @@
+//! What is stored of the flows of a batch, and which of the batch's rows would change nothing.
+//!
+//! Three questions go to Postgres at once: runs, steps, and what makes a flow one that has to be stored under the
+//! exclusive lock. Stored rows are joined with those of the batch here, by the same law; rows only grow, so what would
+//! change nothing now never will. Where a stored row is ([`Place`]) is kept for the others: to find it there costs half
+//! of what a search by its key does.
+
+use std::{pin::pin, sync::LazyLock};
+
+use futures_util::{TryStreamExt as _, future::try_join3};
+use tokio_postgres::{
+    Client, Error, Row, Statement,
+    types::{FromSql, ToSql, Type},
+};
+
+use super::{
+    batch::Flows,
+    held::{RUN_FIELDS, STEP_FIELDS, run_row, step_row},
+    session::Session,
+};
+use crate::{
+    model::{FlowId, RunRow, StepId, StepRow},
+    pipeline::merge::{ExecutionKey, FlowFold},
+};
+
+/// Steps of so many flows are asked for at once: what comes waits in memory.
+const FLOWS_AT_ONCE: usize = 512;
+
+/// A flow of which so many steps are stored is asked for those of the batch alone. `STEPS_OF_FLOWS` has it too.
+const MANY_STEPS: usize = 64;
+
+/// Where a row is: its `ctid`. It stays there until it is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place([u8; 6]);
+
+impl Place {
+    /// As `COPY` has a `tid`.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'a> FromSql<'a> for Place {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(raw.try_into()?))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TID
+    }
+}
+
+/// What a stored row of the same key means for a row of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Met {
+    /// The stored row says all of it already.
+    Same,
+    /// The stored row changes, for sure or perhaps.
+    Differs { at: Place, surely: bool },
+}
+
+/// What is stored of one flow.
+#[derive(Debug, Default)]
+pub(super) struct Found<'a> {
+    /// The shown run, and what it means for a row of the same run.
+    pub(super) run: Option<(i64, Met)>,
+    /// Executions of the batch that are shown; in the order of the flow's fold.
+    pub(super) steps: Vec<(&'a ExecutionKey, Met)>,
+    /// It has steps that belong to a re-run.
+    pub(super) rerun: bool,
+    /// There are several runs or executions, a rewind or a deletion.
+    pub(super) special: bool,
+    /// How many other instances name it as their original.
+    pub(super) named_by: i32,
+    /// So many of its steps were seen.
+    seen: usize,
+}
+
+/// Payloads of more bytes than this are left where they are; whether such a row changes Postgres finds out.
+const SMALL: usize = 2_048;
+
+/// What is read of a stored row from its number of columns `first` on: whether it is small, and then the whole of it.
+fn columns(fields: &str, more: &str) -> (String, String) {
+    let fields: Vec<&str> = fields.split(',').map(str::trim).collect();
+    let size: Vec<String> =
+        fields.iter().map(|field| format!("COALESCE(octet_length({field}), 0)")).collect();
+    let own = format!(
+        "ctid AS at, {} <= {SMALL} AS small, COALESCE(phase, 2)::smallint AS phase, starttime, endtime{more}, {}",
+        size.join(" + "),
+        fields.join(", ")
+    );
+    let shown: Vec<String> =
+        fields.iter().map(|field| format!("CASE WHEN t.small THEN t.{field} END")).collect();
+    (own, shown.join(", "))
+}
+
+/// The shown runs of flows.
+fn runs() -> String {
+    let (own, shown) = columns(RUN_FIELDS, "");
+    // The limit keeps the planner from working out the sizes for each field anew.
+    format!(
+        "SELECT t.flowinstanceid, t.run, t.at, t.small, t.phase, t.starttime, t.endtime, {shown} \
+         FROM (SELECT flowinstanceid, run, {own} FROM flowstate WHERE flowinstanceid = ANY ($1) OFFSET 0) t"
+    )
+}
+
+fn steps(keys: &str, which: &str) -> String {
+    let (own, shown) = columns(STEP_FIELDS, ", COALESCE(rerun, false) AS rerun");
+    format!(
+        "SELECT k.n, t.stepid, t.execution, t.at, t.small, t.phase, t.starttime, t.endtime, t.rerun, {shown} \
+         FROM {keys} CROSS JOIN LATERAL (SELECT stepid, execution, {own} FROM steps WHERE {which}) t"
+    )
+}
+
+/// Steps of flows; of a flow with many, some.
+fn steps_of_flows() -> String {
+    steps(
+        "unnest($1::integer[], $2::text[]) AS k(n, flow)",
+        &format!("flowinstanceid = k.flow LIMIT {MANY_STEPS}"),
+    )
+}
+
+/// Steps by their keys.
+fn steps_by_key() -> String {
+    steps(
+        "unnest($1::integer[], $2::text[], $3::text[]) AS k(n, flow, step)",
+        "flowinstanceid = k.flow AND stepid = k.step LIMIT 1",
+    )
+}
+
+/// What else there is about flows. Most of these tables are empty where nothing is ever run again, and to look into an
+/// empty index for each flow costs as much as to find it in a full one.
+///
+/// Each table is met by the sorted keys at once, which costs a tenth of a query for each key. That the index is taken
+/// is what the session's settings are for.
+const FACTS: &str = r"
+SELECT DISTINCT flowinstanceid, 1::smallint AS what, NULL::bigint AS number FROM steps
+    WHERE (SELECT true FROM steps WHERE rerun LIMIT 1) AND rerun AND flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_run
+    WHERE (SELECT true FROM ft_run LIMIT 1) AND flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_superseded_step
+    WHERE (SELECT true FROM ft_superseded_step LIMIT 1) AND flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_rewind
+    WHERE (SELECT true FROM ft_rewind LIMIT 1) AND flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_tombstone
+    WHERE (SELECT true FROM ft_tombstone LIMIT 1) AND flowinstanceid = ANY ($1)
+UNION ALL SELECT rerunofflowinstanceid, 3::smallint, count(*) FILTER (WHERE flowinstanceid <> rerunofflowinstanceid)
+    FROM flowstate WHERE (SELECT true FROM flowstate WHERE rerunofflowinstanceid IS NOT NULL LIMIT 1)
+        AND rerunofflowinstanceid = ANY ($1) GROUP BY rerunofflowinstanceid";
+
+static RUNS: LazyLock<String> = LazyLock::new(runs);
+static STEPS_OF_FLOWS: LazyLock<String> = LazyLock::new(steps_of_flows);
+static STEPS_BY_KEY: LazyLock<String> = LazyLock::new(steps_by_key);
+
+/// Finds what is stored of flows, which come sorted by id; an answer for each, in their order.
+pub(super) async fn find<'a>(session: &mut Session, flows: &Flows<'a>) -> Result<Vec<Found<'a>>, Error> {
+    let runs = session.prepared(&RUNS).await?;
+    let facts = session.prepared(FACTS).await?;
+    let steps = session.prepared(&STEPS_OF_FLOWS).await?;
+    let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
+    let (ask, client): ([&(dyn ToSql + Sync); 1], _) = ([&ids], session.client());
+    let mut found: Vec<Found<'a>> = flows.iter().map(|_| Found::default()).collect();
+    let (runs, facts, ()) = try_join3(
+        client.query(&runs, &ask),
+        client.query(&facts, &ask),
+        find_steps(client, &steps, flows, &mut found),
+    )
+    .await?;
+    for row in &runs {
+        if let Some((found, fold)) = of(&mut found, flows, row)? {
+            found.see_run(fold, row)?;
+        }
+    }
+    for row in &facts {
+        if let Some((found, _)) = of(&mut found, flows, row)? {
+            found.see_fact(row)?;
+        }
+    }
+    if found.iter().any(|found| found.seen >= MANY_STEPS) {
+        let statement = session.prepared(&STEPS_BY_KEY).await?;
+        find_steps_by_key(session.client(), &statement, flows, &mut found).await?;
+    }
+    for found in &mut found {
+        found.steps.sort_unstable_by_key(|(key, _)| *key);
+    }
+    Ok(found)
+}
+
+/// What was found of the flow that a row begins with, and what the batch says of it.
+fn of<'a, 'b>(
+    found: &'b mut [Found<'a>],
+    flows: &Flows<'a>,
+    row: &Row,
+) -> Result<Option<(&'b mut Found<'a>, &'a FlowFold)>, Error> {
+    let id: &str = row.try_get(0)?;
+    let place = flows.binary_search_by(|(flow, _)| flow.as_str().cmp(id)).ok();
+    Ok(place.and_then(|place| Some((found.get_mut(place)?, flows.get(place)?.1))))
+}
+
+async fn find_steps<'a>(
+    client: &Client,
+    statement: &Statement,
+    flows: &Flows<'a>,
+    found: &mut [Found<'a>],
+) -> Result<(), Error> {
+    let with_steps = |(place, (flow, fold)): (usize, &(&'a FlowId, &'a FlowFold))| {
+        (!fold.steps.is_empty()).then(|| Some((i32::try_from(place).ok()?, flow.as_str()))).flatten()
+    };
+    let keys: Vec<(i32, &str)> = flows.iter().enumerate().filter_map(with_steps).collect();
+    for keys in keys.chunks(FLOWS_AT_ONCE) {
+        let (places, ids): (Vec<i32>, Vec<&str>) = keys.iter().copied().unzip();
+        see_steps(client, statement, &[&places, &ids], flows, found).await?;
+    }
+    Ok(())
+}
+
+/// Of flows with many steps those of the batch are looked for one by one.
+async fn find_steps_by_key<'a>(
+    client: &Client,
+    statement: &Statement,
+    flows: &Flows<'a>,
+    found: &mut [Found<'a>],
+) -> Result<(), Error> {
+    let (mut places, mut ids, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (found, (flow, fold))) in found.iter_mut().zip(flows).enumerate() {
+        if found.seen < MANY_STEPS {
+            continue;
+        }
+        found.steps.clear();
+        for (step, _) in fold.steps.keys() {
+            places.push(i32::try_from(place).unwrap_or(-1));
+            ids.push(flow.as_str());
+            steps.push(step.as_str());
+        }
+    }
+    see_steps(client, statement, &[&places, &ids, &steps], flows, found).await
+}
+
+async fn see_steps<'a>(
+    client: &Client,
+    statement: &Statement,
+    keys: &[&(dyn ToSql + Sync)],
+    flows: &Flows<'a>,
+    found: &mut [Found<'a>],
+) -> Result<(), Error> {
+    let mut rows = pin!(client.query_raw(statement, keys.iter().copied()).await?);
+    while let Some(row) = rows.try_next().await? {
+        let place = usize::try_from(row.try_get::<_, i32>(0)?).ok();
+        let flow = place.and_then(|place| Some((found.get_mut(place)?, flows.get(place)?.1)));
+        if let Some((found, fold)) = flow {
+            found.see_step(fold, &row)?;
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Found<'a> {
+    fn see_run(&mut self, fold: &'a FlowFold, row: &Row) -> Result<(), Error> {
+        let Some(run) = row.try_get(1)? else {
+            // Whoever wrote such a row, it is not for the short way.
+            self.special = true;
+            return Ok(());
+        };
+        let met = fold.runs.get(&run).map(|mine| meet(row, 2, |row| Ok(says(&run_row(row, 4)?, mine))));
+        // Without a run of this number in the batch it is never asked.
+        self.run = Some((run, met.transpose()?.unwrap_or(Met::Same)));
+        Ok(())
+    }
+
+    fn see_fact(&mut self, row: &Row) -> Result<(), Error> {
+        match row.try_get::<_, i16>(1)? {
+            1 => self.rerun = true,
+            2 => self.special = true,
+            _ => {
+                let others = row.try_get::<_, Option<i64>>(2)?.unwrap_or(0);
+                self.named_by = i32::try_from(others).unwrap_or(i32::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    fn see_step(&mut self, fold: &'a FlowFold, row: &Row) -> Result<(), Error> {
+        self.seen += 1;
+        let first = (StepId::held(row.try_get::<_, &str>(1)?.into()), i64::MIN);
+        let mine = fold.steps.range(&first..).next();
+        let Some((key, mine)) = mine.filter(|((step, _), _)| *step == first.0) else { return Ok(()) };
+        if row.try_get::<_, Option<i64>>(2)? != Some(key.1) {
+            // Another execution is shown.
+            self.special = true;
+            return Ok(());
+        }
+        let met = meet(row, 3, |row| Ok(says(&step_row(row, 5)?, mine)))?;
+        self.steps.push((key, met));
+        Ok(())
+    }
+}
+
+/// What a stored row means for one of the batch: its place and whether it is small stand from a column on.
+fn meet(row: &Row, column: usize, says: impl Fn(&Row) -> Result<bool, Error>) -> Result<Met, Error> {
+    let (at, surely) = (row.try_get(column)?, row.try_get(column + 1)?);
+    Ok(if surely && says(row)? { Met::Same } else { Met::Differs { at, surely } })
+}
+
+/// A row under the merge law.
+trait Joins: Clone + PartialEq {
+    fn join(&mut self, other: Self);
+}
+
+impl Joins for RunRow {
+    fn join(&mut self, other: Self) {
+        self.merge(other);
+    }
+}
+
+impl Joins for StepRow {
+    fn join(&mut self, other: Self) {
+        self.merge(other);
+    }
+}
+
+/// Whether a stored row says all that another one does.
+fn says<T: Joins>(stored: &T, other: &T) -> bool {
+    if stored == other {
+        return true;
+    }
+    let mut joined = stored.clone();
+    joined.join(other.clone());
+    joined == *stored
+}

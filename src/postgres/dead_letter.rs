@@ -2,8 +2,12 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use sha2::{Digest, Sha256};
-use tokio_postgres::{Client, Error, types::Type};
+use tokio_postgres::{
+    Client, Error,
+    types::{ToSql, Type},
+};
 
 use super::session::Session;
 use crate::model::{Offset, Partition};
@@ -36,36 +40,43 @@ const KEEP: &str = "INSERT INTO ft_dead_letter (topic, partition, recordoffset, 
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
     ON CONFLICT DO NOTHING";
 
+/// So many are on their way at once.
+const AT_ONCE: usize = 64;
+
 /// Keeps dead letters in the transaction that is open; says how many of them were new.
-pub(super) async fn keep(session: &mut Session, group: &str, letters: &[DeadLetter]) -> Result<u64, Error> {
+pub(super) async fn keep(session: &Session, group: &str, letters: &[DeadLetter]) -> Result<u64, Error> {
+    if !letters.is_empty() {
+        session.prepare_all([KEEP]).await?;
+    }
     let mut kept = 0;
-    for letter in letters {
-        let headers: Vec<serde_json::Value> = letter.headers.iter().map(header).collect();
-        let headers = serde_json::Value::Array(headers);
-        let hash = Sha256::digest(letter.payload.as_deref().unwrap_or_default()).to_vec();
-        let DeadLetter { partition, offset, time, reason, sqlstate, detail, .. } = letter;
-        let (key, payload) = (letter.key.as_deref(), letter.payload.as_deref());
-        kept += session
-            .execute(
-                KEEP,
-                &[
-                    &&*partition.topic,
-                    &partition.number,
-                    &offset.0,
-                    time,
-                    &key,
-                    &payload,
-                    &headers,
-                    &hash,
-                    reason,
-                    sqlstate,
-                    detail,
-                    &group,
-                ],
-            )
-            .await?;
+    for letters in letters.chunks(AT_ONCE) {
+        let each = try_join_all(letters.iter().map(|letter| keep_one(session, group, letter)));
+        kept += each.await?.into_iter().sum::<u64>();
     }
     Ok(kept)
+}
+
+async fn keep_one(session: &Session, group: &str, letter: &DeadLetter) -> Result<u64, Error> {
+    let headers: Vec<serde_json::Value> = letter.headers.iter().map(header).collect();
+    let headers = serde_json::Value::Array(headers);
+    let hash = Sha256::digest(letter.payload.as_deref().unwrap_or_default()).to_vec();
+    let DeadLetter { partition, offset, time, reason, sqlstate, detail, .. } = letter;
+    let (key, payload) = (letter.key.as_deref(), letter.payload.as_deref());
+    let parameters: [&(dyn ToSql + Sync); 12] = [
+        &&*partition.topic,
+        &partition.number,
+        &offset.0,
+        time,
+        &key,
+        &payload,
+        &headers,
+        &hash,
+        reason,
+        sqlstate,
+        detail,
+        &group,
+    ];
+    session.execute(KEEP, &parameters).await
 }
 
 /// The audit says of each letter what it was, so that it can be found in Kafka.

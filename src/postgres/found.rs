@@ -152,18 +152,23 @@ static RUNS: LazyLock<String> = LazyLock::new(runs);
 static STEPS_OF_FLOWS: LazyLock<String> = LazyLock::new(steps_of_flows);
 static STEPS_BY_KEY: LazyLock<String> = LazyLock::new(steps_by_key);
 
+/// Prepares the questions.
+pub(super) async fn prepare(session: &Session) -> Result<(), Error> {
+    session.prepare_all([RUNS.as_str(), FACTS, &STEPS_OF_FLOWS, &STEPS_BY_KEY]).await
+}
+
 /// Finds what is stored of flows, which come sorted by id; an answer for each, in their order.
-pub(super) async fn find<'a>(session: &mut Session, flows: &Flows<'a>) -> Result<Vec<Found<'a>>, Error> {
-    let runs = session.prepared(&RUNS).await?;
-    let facts = session.prepared(FACTS).await?;
+///
+/// It is asked in the order of other statements of the session if [`prepare`] was called before.
+pub(super) async fn find<'a>(session: &Session, flows: &Flows<'a>) -> Result<Vec<Found<'a>>, Error> {
     let steps = session.prepared(&STEPS_OF_FLOWS).await?;
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
-    let (ask, client): ([&(dyn ToSql + Sync); 1], _) = ([&ids], session.client());
+    let ask: [&(dyn ToSql + Sync); 1] = [&ids];
     let mut found: Vec<Found<'a>> = flows.iter().map(|_| Found::default()).collect();
     let (runs, facts, ()) = try_join3(
-        client.query(&runs, &ask),
-        client.query(&facts, &ask),
-        find_steps(client, &steps, flows, &mut found),
+        session.query(&RUNS, &ask),
+        session.query(FACTS, &ask),
+        find_steps(session.client(), &steps, flows, &mut found),
     )
     .await?;
     for row in &runs {

@@ -61,7 +61,7 @@ const READ: &str = "SELECT topic, partition, nextoffset, lastoffset, lasttime, l
 /// Moves the offsets of partitions, which come sorted, each from what it is expected to be. `false` if one of them
 /// is not what it was expected to be; the transaction then has to be rolled back.
 pub(super) async fn compare_and_set(
-    session: &mut Session,
+    session: &Session,
     group: &str,
     progress: &[Progress],
 ) -> Result<bool, Error> {

@@ -9,15 +9,19 @@
 
 use std::sync::LazyLock;
 
+use futures_util::future::try_join;
+use tokio_postgres::Error;
+
 use super::{
     batch::{Flows, Tally},
-    found::{Found, Met, find},
+    found::{self, Found, Met, find},
     law::{RUN, STEP, execution_time},
     refusal::WriteError,
-    session::Session,
+    session::{Parameters, Session},
     snapshot,
-    stage::{self, Changing, RUN_COLUMNS, Run, STEP_COLUMNS, Step},
+    stage::{Changing, RUN_COLUMNS, Run, STEP_COLUMNS, Step, stage},
     straight,
+    write::{LOCK, LOCK_SHARED},
 };
 use crate::{model::FlowId, pipeline::merge::FlowFold};
 
@@ -96,13 +100,15 @@ static INSERT_RUNS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Writes flows, which come sorted by id, in the transaction that is open and holds the shared lock.
+/// Writes flows, which come sorted by id, in a transaction that holds the shared lock and stays open.
 pub(super) async fn write<'a>(
     session: &mut Session,
     flows: Flows<'a>,
     tally: &mut Tally,
 ) -> Result<Plain<'a>, WriteError> {
-    let mut plan = Plan::of(&flows, &find(session, &flows).await?);
+    found::prepare(session).await?;
+    let lock: (_, Parameters<'_>) = (LOCK_SHARED, &[&LOCK, &session.table()]);
+    let mut plan = Plan::of(&flows, &session.begin(lock, find(session, &flows)).await?);
     if session.goes_straight() {
         if straight::write(session, &plan.new_steps, &plan.new_runs, tally).await? {
             (plan.new_steps, plan.new_runs) = (Vec::new(), Vec::new());
@@ -111,7 +117,7 @@ pub(super) async fn write<'a>(
             plan = Plan::of(&flows, &find(session, &flows).await?);
         }
     }
-    if !write_steps(session, &plan, tally).await? || !write_runs(session, &plan, tally).await? {
+    if !write_staged(session, &plan, tally).await? {
         return Ok(Plain::Raced);
     }
     snapshot::put(session, plan.plain.iter().copied()).await?;
@@ -164,9 +170,9 @@ impl<'a> Plan<'a> {
                 }
             }
         }
-        for (&run, row) in &fold.runs {
+        for (&number, row) in &fold.runs {
             let named_by = found.named_by;
-            let run = Run { flow, run, row, stored: None, known: found.run.is_some(), named_by };
+            let run = Run { flow, number, row, stored: None, known: found.run.is_some(), named_by };
             match found.run {
                 None => self.new_runs.push(run),
                 Some((_, Met::Same)) => self.same_runs += 1,
@@ -183,51 +189,64 @@ fn count<T>(rows: &[T]) -> u64 {
 }
 
 /// Says whether no other transaction came between.
-async fn write_steps(session: &mut Session, plan: &Plan<'_>, tally: &mut Tally) -> Result<bool, WriteError> {
-    let (new, changing) = (count(&plan.new_steps), count(&plan.changing_steps));
-    if new + changing == 0 {
+async fn write_staged(session: &mut Session, plan: &Plan<'_>, tally: &mut Tally) -> Result<bool, WriteError> {
+    let steps = Staged { new: count(&plan.new_steps), changing: count(&plan.changing_steps) };
+    let runs = Staged { new: count(&plan.new_runs), changing: count(&plan.changing_runs) };
+    if steps.is_none() && runs.is_none() {
         return Ok(true);
     }
-    stage::steps(session, &[&plan.new_steps[..], &plan.changing_steps].concat()).await?;
-    if changing > 0 {
-        let mut updated = session.execute(&UPDATE_STEPS_AT, &[]).await?;
-        if updated < changing {
-            updated += session.execute(&UPDATE_STEPS, &[]).await?;
+    stage(
+        session,
+        &[&plan.new_steps[..], &plan.changing_steps].concat(),
+        &[&plan.new_runs[..], &plan.changing_runs].concat(),
+    )
+    .await?;
+    session
+        .prepare_all([&UPDATE_STEPS_AT, &INSERT_STEPS, &UPDATE_RUNS_AT, &INSERT_RUNS].map(|it| it.as_str()))
+        .await?;
+    let (step, run) = try_join(
+        steps.write(session, [&UPDATE_STEPS_AT, &INSERT_STEPS]),
+        runs.write(session, [&UPDATE_RUNS_AT, &INSERT_RUNS]),
+    )
+    .await?;
+    for (staged, [mut updated, put, fresh], update, tally) in
+        [(&steps, step, &UPDATE_STEPS, &mut tally.steps), (&runs, run, &UPDATE_RUNS, &mut tally.flows)]
+    {
+        if updated < staged.changing {
+            updated += session.execute(update, &[]).await?;
         }
-        tally.steps.update += updated;
-        tally.steps.unchanged += changing.saturating_sub(updated);
+        tally.insert += fresh;
+        tally.update += updated + (put - fresh);
+        tally.unchanged += staged.changing.saturating_sub(updated);
+        if put != staged.new {
+            return Ok(false);
+        }
     }
-    if new == 0 {
-        return Ok(true);
-    }
-    let row = session.query_one(&INSERT_STEPS, &[]).await?;
-    let (put, fresh) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
-    tally.steps.insert += fresh;
-    tally.steps.update += put - fresh;
-    Ok(put == new)
+    Ok(true)
 }
 
-/// Says whether no other transaction came between.
-async fn write_runs(session: &mut Session, plan: &Plan<'_>, tally: &mut Tally) -> Result<bool, WriteError> {
-    let (new, changing) = (count(&plan.new_runs), count(&plan.changing_runs));
-    if new + changing == 0 {
-        return Ok(true);
+/// How many rows of a table are staged.
+struct Staged {
+    new: u64,
+    changing: u64,
+}
+
+impl Staged {
+    fn is_none(&self) -> bool {
+        self.new + self.changing == 0
     }
-    stage::runs(session, &[&plan.new_runs[..], &plan.changing_runs].concat()).await?;
-    if changing > 0 {
-        let mut updated = session.execute(&UPDATE_RUNS_AT, &[]).await?;
-        if updated < changing {
-            updated += session.execute(&UPDATE_RUNS, &[]).await?;
-        }
-        tally.flows.update += updated;
-        tally.flows.unchanged += changing.saturating_sub(updated);
+
+    /// How many were changed where they lie, how many of the new ones were put, and how many of these were not there.
+    async fn write(&self, session: &Session, [update, insert]: [&'static str; 2]) -> Result<[u64; 3], Error> {
+        let changed = async { if self.changing == 0 { Ok(0) } else { session.execute(update, &[]).await } };
+        let put = async {
+            if self.new == 0 {
+                return Ok([0, 0]);
+            }
+            let row = session.query_one(insert, &[]).await?;
+            Ok([row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs()])
+        };
+        let (changed, [put, fresh]) = try_join(changed, put).await?;
+        Ok([changed, put, fresh])
     }
-    if new == 0 {
-        return Ok(true);
-    }
-    let row = session.query_one(&INSERT_RUNS, &[]).await?;
-    let (put, fresh) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
-    tally.flows.insert += fresh;
-    tally.flows.update += put - fresh;
-    Ok(put == new)
 }

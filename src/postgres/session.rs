@@ -1,7 +1,11 @@
 //! One database session of a lane, with its settings, temp tables and prepared statements.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
+use futures_util::future::{try_join_all, try_join3};
 use tokio_postgres::{Client, Error, Row, Statement, types::ToSql};
 
 /// What an ingest session sets.
@@ -37,10 +41,17 @@ const TRUNCATE: &str = "TRUNCATE ft_stage_step, ft_stage_run, ft_stage_flow, ft_
 
 const TEMP_TABLES: &str = include_str!("stage.sql");
 
+/// Parameters of a statement.
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
 /// One database session of a lane.
+///
+/// Statements that do not need each other's answers are sent at once: a database that is some milliseconds away is
+/// waited for a few times in a batch, not once for each statement. Futures of one session that are polled in an order
+/// have their statements run in that order, if these were prepared before.
 pub struct Session {
     client: Client,
-    statements: HashMap<&'static str, Statement>,
+    statements: Mutex<HashMap<&'static str, Statement>>,
     /// Key of the advisory lock, second half: which `steps` table this is about.
     table: i32,
     /// Batches that were begun.
@@ -99,7 +110,7 @@ impl Session {
             client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
         Ok(Self {
             client,
-            statements: HashMap::new(),
+            statements: Mutex::default(),
             table,
             batches: 0,
             staged_batches: 0,
@@ -122,15 +133,28 @@ impl Session {
         self.table
     }
 
-    /// Begins a transaction.
-    pub(super) async fn begin(&mut self) -> Result<(), Error> {
-        self.staging = false;
-        self.client.batch_execute("BEGIN").await
+    /// Begins a transaction, takes a lock in a statement of its own, and asks: what is asked sees all that the lock waited
+    /// for.
+    pub(super) async fn begin<T>(
+        &self,
+        (lock, of): (&'static str, Parameters<'_>),
+        ask: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.prepare_all([lock]).await?;
+        let (.., answer) = try_join3(self.client.batch_execute("BEGIN"), self.execute(lock, of), ask).await?;
+        Ok(answer)
     }
 
     /// Commits, and leaves the temp tables empty.
     pub(super) async fn commit(&mut self) -> Result<(), Error> {
-        self.client.batch_execute(if self.staging { UNSTAGE_AND_COMMIT } else { "COMMIT" }).await
+        let staging = std::mem::take(&mut self.staging);
+        self.client.batch_execute(if staging { UNSTAGE_AND_COMMIT } else { "COMMIT" }).await
+    }
+
+    /// Rolls back.
+    pub(super) async fn roll_back(&mut self) -> Result<(), Error> {
+        self.staging = false;
+        self.client.batch_execute("ROLLBACK").await
     }
 
     /// So many rows are put into the temp tables.
@@ -165,39 +189,56 @@ impl Session {
         self.staged_batches = STAY_STAGED;
     }
 
+    /// Prepares statements for the life of the session.
+    pub(super) async fn prepare_all(
+        &self,
+        statements: impl IntoIterator<Item = &'static str>,
+    ) -> Result<(), Error> {
+        let missing: Vec<&'static str> = {
+            let known = self.statements();
+            statements.into_iter().filter(|sql| !known.contains_key(sql)).collect()
+        };
+        let prepared = try_join_all(missing.iter().map(|sql| self.client.prepare(sql))).await?;
+        self.statements().extend(missing.into_iter().zip(prepared));
+        Ok(())
+    }
+
+    fn statements(&self) -> MutexGuard<'_, HashMap<&'static str, Statement>> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A statement, prepared at its first use.
-    pub(super) async fn prepared(&mut self, sql: &'static str) -> Result<Statement, Error> {
-        if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.clone());
+    pub(super) async fn prepared(&self, sql: &'static str) -> Result<Statement, Error> {
+        let known = self.statements().get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
         }
         let statement = self.client.prepare(sql).await?;
-        self.statements.insert(sql, statement.clone());
+        self.statements().insert(sql, statement.clone());
         Ok(statement)
     }
 
-    pub(super) async fn execute(
-        &mut self,
-        sql: &'static str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Error> {
+    pub(super) async fn execute(&self, sql: &'static str, params: Parameters<'_>) -> Result<u64, Error> {
         let statement = self.prepared(sql).await?;
         self.client.execute(&statement, params).await
     }
 
-    pub(super) async fn query(
-        &mut self,
-        sql: &'static str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error> {
+    /// Runs statements in order, without waiting for each one's answer; says how many rows each was about. None is run
+    /// after one that fails, if a transaction is open, and its error is the answer.
+    pub(super) async fn execute_all(
+        &self,
+        calls: &[(&'static str, Parameters<'_>)],
+    ) -> Result<Vec<u64>, Error> {
+        self.prepare_all(calls.iter().map(|(sql, _)| *sql)).await?;
+        try_join_all(calls.iter().map(|(sql, params)| self.execute(sql, params))).await
+    }
+
+    pub(super) async fn query(&self, sql: &'static str, params: Parameters<'_>) -> Result<Vec<Row>, Error> {
         let statement = self.prepared(sql).await?;
         self.client.query(&statement, params).await
     }
 
-    pub(super) async fn query_one(
-        &mut self,
-        sql: &'static str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, Error> {
+    pub(super) async fn query_one(&self, sql: &'static str, params: Parameters<'_>) -> Result<Row, Error> {
         let statement = self.prepared(sql).await?;
         self.client.query_one(&statement, params).await
     }

@@ -16,7 +16,7 @@ const PUT: &str = "INSERT INTO ft_snapshot (flowinstanceid, stepid, hash, data) 
 
 /// Writes the snapshots of flows in the transaction that is open.
 pub(super) async fn put<'a>(
-    session: &mut Session,
+    session: &Session,
     flows: impl Iterator<Item = (&'a FlowId, &'a FlowFold)>,
 ) -> Result<(), Error> {
     let (mut ids, mut steps, mut hashes, mut data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -12,21 +12,25 @@ use std::{
     sync::LazyLock,
 };
 
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 use super::{
     batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
     plain::UPDATE_RUNS,
     refusal::WriteError,
-    session::Session,
+    session::{Parameters, Session},
     snapshot,
-    stage::{self, RUN_COLUMNS, Run, STEP_COLUMNS, Step},
+    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, stage},
+    write::{LOCK, LOCK_EXCLUSIVE},
 };
 use crate::{
     model::FlowId,
     pipeline::merge::{FlowFold, Tombstone},
 };
+
+/// Statements without parameters.
+const NOTHING: Parameters<'static> = &[];
 
 /// Flows with a single run, and which it is.
 const SINGLE_RUNS: &str = "SELECT flowinstanceid, run FROM flowstate t WHERE flowinstanceid = ANY ($1) AND \
@@ -258,57 +262,83 @@ fn qualified(row: &str, columns: &str) -> String {
     columns.split(',').map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")
 }
 
-/// Writes flows, which come sorted by id, in the transaction that is open and holds the exclusive lock.
+/// Writes flows, which come sorted by id, in a transaction that holds the exclusive lock and stays open.
 pub(super) async fn write(
     session: &mut Session,
     flows: &Flows<'_>,
     tally: &mut Tally,
 ) -> Result<(), WriteError> {
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
-    let stays_single = stay_single(session, flows, &ids).await?;
+    session.prepare_all([SINGLE_RUNS]).await?;
+    let lock: (_, Parameters<'_>) = (LOCK_EXCLUSIVE, &[&LOCK, &session.table()]);
+    let stored = session.begin(lock, session.query(SINGLE_RUNS, &[&ids])).await?;
+    let stays_single = stay_single(flows, &stored);
     let change = |(flow, fold): &(&FlowId, &FlowFold)| {
         (!fold.runs.is_empty() || fold.tombstone.is_some()) && !stays_single.contains(flow.as_str())
     };
     let runs: Vec<bool> = flows.iter().map(change).collect();
-    let flows_staged = session.execute(STAGE_FLOWS, &[&ids, &runs]).await?;
-    let named = session.execute(STAGE_NAMED, &[]).await?;
-    session.note_staged(flows_staged + named);
-    delete(session, flows).await?;
+    let steps = all_steps(flows);
+    stage(session, &steps, &all_runs(flows, &stays_single)).await?;
+    // Of flows and of the originals that they name, at most; deleted rows are read past until they are truncated.
+    session.note_staged(3 * u64::try_from(flows.len()).unwrap_or(u64::MAX));
 
-    let steps = stage::steps(session, &all_steps(flows)).await? > 0;
-    let mut superseded = 0;
-    stage::runs(session, &all_runs(flows, &stays_single)).await?;
-    session.execute(DROP_STAGED_STEPS, &[]).await?;
-    session.execute(DROP_STAGED_RUNS, &[]).await?;
-    put_rewinds(session, flows).await?;
+    let (tombstones, befores) = tombstones(flows);
+    let facts = Facts::of(flows);
+    let flow_parameters: Parameters<'_> = &[&ids, &runs];
+    let tombstone_parameters: Parameters<'_> = &[&tombstones, &befores];
+    let fact_parameters: Parameters<'_> = &[&facts.flows, &facts.froms, &facts.befores];
+    let mut calls = vec![(STAGE_FLOWS, flow_parameters), (STAGE_NAMED, &[])];
+    if !tombstones.is_empty() {
+        calls.push((PUT_TOMBSTONES, tombstone_parameters));
+        calls.extend(DROP_STORED.map(|statement| (statement, NOTHING)));
+    }
+    calls.extend([(DROP_STAGED_STEPS, NOTHING), (DROP_STAGED_RUNS, NOTHING)]);
+    if !facts.flows.is_empty() {
+        calls.push((PUT_REWINDS, fact_parameters));
+    }
+    session.execute_all(&calls).await?;
     snapshot::put(session, flows.iter().copied()).await?;
+    put_rows(session, !steps.is_empty(), !stays_single.is_empty(), tally).await?;
+    Ok(())
+}
 
-    if !stays_single.is_empty() {
-        tally.flows.update += session.execute(&UPDATE_RUNS, &[]).await?;
+/// Rows join rows of their key, then facts move rows.
+async fn put_rows(
+    session: &Session,
+    steps: bool,
+    stays_single: bool,
+    tally: &mut Tally,
+) -> Result<(), Error> {
+    let mut calls = Vec::new();
+    // Where each statement stands whose rows are counted.
+    let mut call = |statement: &'static str, wanted: bool| {
+        wanted.then(|| {
+            calls.push((statement, NOTHING));
+            calls.len() - 1
+        })
+    };
+    let updated_runs = call(&UPDATE_RUNS, stays_single);
+    for statement in [UNFOLD_RUNS.as_str(), &PUT_RUNS, DROP_RUNS] {
+        call(statement, true);
     }
-    session.execute(&UNFOLD_RUNS, &[]).await?;
-    session.execute(&PUT_RUNS, &[]).await?;
-    session.execute(DROP_RUNS, &[]).await?;
-    if steps {
-        tally.steps.update += session.execute(&JOIN_SHOWN, &[]).await?;
-        superseded += session.execute(&JOIN_SUPERSEDED, &[]).await?;
+    let joined = call(&JOIN_SHOWN, steps);
+    let kept = call(&JOIN_SUPERSEDED, steps);
+    call(&IMPLY, true);
+    let moved = [call(&SUPERSEDE, true), call(&OVERTAKE, steps)];
+    let shown = call(&SHOW, steps);
+    call(HIDE_FLOWS, true);
+    let shown_flows = call(&SHOW_FLOWS, true);
+    for statement in [STAGE_NAMED_NOW, COUNT_RERUNS, FOLD_RUNS] {
+        call(statement, true);
     }
-    session.execute(&IMPLY, &[]).await?;
-    superseded += session.execute(&SUPERSEDE, &[]).await?;
-    if steps {
-        superseded += session.execute(&OVERTAKE, &[]).await?;
-        let shown = session.execute(&SHOW, &[]).await?;
-        tally.steps.insert += shown;
-        // Those had only waited there.
-        superseded = superseded.saturating_sub(shown);
-    }
-    tally.superseded += superseded;
-    session.execute(HIDE_FLOWS, &[]).await?;
-    tally.flows.update += session.execute(&SHOW_FLOWS, &[]).await?;
-    let named = session.execute(STAGE_NAMED_NOW, &[]).await?;
-    session.note_staged(named);
-    session.execute(COUNT_RERUNS, &[]).await?;
-    session.execute(FOLD_RUNS, &[]).await?;
+    let rows = session.execute_all(&calls).await?;
+    let of = |place: Option<usize>| place.and_then(|place| rows.get(place)).copied().unwrap_or(0);
+    tally.flows.update += of(updated_runs) + of(shown_flows);
+    tally.steps.update += of(joined);
+    tally.steps.insert += of(shown);
+    // Those that are shown had only waited there.
+    let superseded = of(kept) + moved.map(of).iter().sum::<u64>();
+    tally.superseded += superseded.saturating_sub(of(shown));
     Ok(())
 }
 
@@ -322,58 +352,59 @@ fn all_steps<'a>(flows: &Flows<'a>) -> Vec<Step<'a>> {
 fn all_runs<'a>(flows: &Flows<'a>, stays_single: &HashSet<&str>) -> Vec<Run<'a>> {
     let of_flow = |&(flow, fold): &(&'a FlowId, &'a FlowFold)| {
         let known = stays_single.contains(flow.as_str());
-        fold.runs.iter().map(move |(&run, row)| Run { flow, run, row, stored: None, known, named_by: 0 })
+        fold.runs.iter().map(move |(&number, row)| Run {
+            flow,
+            number,
+            row,
+            stored: None,
+            known,
+            named_by: 0,
+        })
     };
     flows.iter().flat_map(of_flow).collect()
 }
 
 /// Flows that have one run, and of which no other comes: the run is merged into `flowstate`, and `ft_run` is not needed.
-async fn stay_single<'a>(
-    session: &mut Session,
-    flows: &Flows<'a>,
-    ids: &[&str],
-) -> Result<HashSet<&'a str>, Error> {
-    let stored = session.query(SINGLE_RUNS, &[&ids]).await?;
-    let stored: HashMap<String, Option<i64>> = stored.iter().map(|row| (row.get(0), row.get(1))).collect();
+fn stay_single<'a>(flows: &Flows<'a>, stored: &[Row]) -> HashSet<&'a str> {
+    let stored: HashMap<&str, Option<i64>> = stored.iter().map(|row| (row.get(0), row.get(1))).collect();
     let stays = |(flow, fold): &&(&'a FlowId, &FlowFold)| {
         let mut runs = fold.runs.keys();
         let only = runs.next().filter(|_| runs.next().is_none() && fold.tombstone.is_none());
         only.is_some_and(|only| stored.get(flow.as_str()) == Some(&Some(*only)))
     };
-    Ok(flows.iter().filter(stays).map(|(flow, _)| flow.as_str()).collect())
+    flows.iter().filter(stays).map(|(flow, _)| flow.as_str()).collect()
 }
 
-async fn delete(session: &mut Session, flows: &Flows<'_>) -> Result<(), Error> {
-    let (mut ids, mut befores) = (Vec::new(), Vec::new());
-    for (flow, fold) in flows {
-        match fold.tombstone {
-            None => continue,
-            Some(Tombstone::Before(before)) => befores.push(Some(before)),
-            Some(Tombstone::Forever) => befores.push(None),
-        }
-        ids.push(flow.as_str());
-    }
-    if ids.is_empty() {
-        return Ok(());
-    }
-    session.execute(PUT_TOMBSTONES, &[&ids, &befores]).await?;
-    for statement in DROP_STORED {
-        session.execute(statement, &[]).await?;
-    }
-    Ok(())
+/// Flows that are deleted, and how much of each.
+fn tombstones<'a>(flows: &Flows<'a>) -> (Vec<&'a str>, Vec<Option<i64>>) {
+    let deleted = |&(flow, fold): &(&'a FlowId, &'a FlowFold)| {
+        let before = match fold.tombstone? {
+            Tombstone::Before(before) => Some(before),
+            Tombstone::Forever => None,
+        };
+        Some((flow.as_str(), before))
+    };
+    flows.iter().filter_map(deleted).unzip()
 }
 
-async fn put_rewinds(session: &mut Session, flows: &Flows<'_>) -> Result<(), Error> {
-    let (mut ids, mut froms, mut befores) = (Vec::new(), Vec::new(), Vec::new());
-    for (flow, fold) in flows {
-        for fact in &fold.rewinds {
-            ids.push(flow.as_str());
-            froms.push(fact.from);
-            befores.push(fact.before);
+/// Rewinds, column by column.
+#[derive(Default)]
+struct Facts<'a> {
+    flows: Vec<&'a str>,
+    froms: Vec<Option<i64>>,
+    befores: Vec<i64>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(flows: &Flows<'a>) -> Self {
+        let mut facts = Self::default();
+        for (flow, fold) in flows {
+            for fact in &fold.rewinds {
+                facts.flows.push(flow.as_str());
+                facts.froms.push(fact.from);
+                facts.befores.push(fact.before);
+            }
         }
+        facts
     }
-    if !ids.is_empty() {
-        session.execute(PUT_REWINDS, &[&ids, &froms, &befores]).await?;
-    }
-    Ok(())
 }

@@ -35,7 +35,7 @@ pub(super) struct Step<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) flow: &'a FlowId,
-    pub(super) run: i64,
+    pub(super) number: i64,
     pub(super) row: &'a RunRow,
     pub(super) stored: Option<Changing>,
     /// Its row is in `flowstate`.
@@ -52,23 +52,21 @@ pub(super) struct Changing {
     pub(super) surely: bool,
 }
 
-/// Copies steps; says how many rows that were.
-pub(super) async fn steps(session: &mut Session, steps: &[Step<'_>]) -> Result<u64, WriteError> {
-    let rows = copy_steps(session, COPY_STEP, 2, steps, |to, step| stored(to, step.stored)).await?;
-    session.note_staged(rows);
-    Ok(rows)
-}
-
-/// Copies runs; says how many rows that were.
-pub(super) async fn runs(session: &mut Session, runs: &[Run<'_>]) -> Result<u64, WriteError> {
+/// Copies steps and runs into the temp tables.
+pub(super) async fn stage(
+    session: &mut Session,
+    steps: &[Step<'_>],
+    runs: &[Run<'_>],
+) -> Result<(), WriteError> {
     let known = |to: &mut Encoder, run: &Run<'_>| {
         stored(to, run.stored);
         to.bool(run.known);
         to.int4(run.named_by);
     };
-    let rows = copy_runs(session, COPY_RUN, 4, runs, known).await?;
-    session.note_staged(rows);
-    Ok(rows)
+    let steps = copy_steps(session, COPY_STEP, 2, steps, |to, step| stored(to, step.stored)).await?;
+    let runs = copy_runs(session, COPY_RUN, 4, runs, known).await?;
+    session.note_staged(steps + runs);
+    Ok(())
 }
 
 fn stored(to: &mut Encoder, stored: Option<Changing>) {
@@ -78,7 +76,7 @@ fn stored(to: &mut Encoder, stored: Option<Changing>) {
 
 /// `COPY` of steps: their key, then so many fields that `more` writes, then [`STEP_COLUMNS`].
 pub(super) async fn copy_steps(
-    session: &mut Session,
+    session: &Session,
     statement: &'static str,
     fields: i16,
     steps: &[Step<'_>],
@@ -102,7 +100,7 @@ pub(super) async fn copy_steps(
 
 /// `COPY` of runs: their key, then so many fields that `more` writes, then [`RUN_COLUMNS`].
 pub(super) async fn copy_runs(
-    session: &mut Session,
+    session: &Session,
     statement: &'static str,
     fields: i16,
     runs: &[Run<'_>],
@@ -116,7 +114,7 @@ pub(super) async fn copy_runs(
     for run in runs {
         let to = copy.row(18 + fields).await?;
         to.text(Some(run.flow.as_str()));
-        to.int8(run.run);
+        to.int8(run.number);
         more(to, run);
         run_fields(to, run.row);
     }

@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use futures_util::future::try_join;
 use tokio_postgres::error::SqlState;
 
 use super::{
@@ -37,7 +38,6 @@ pub(super) async fn write(
     if steps.is_empty() && runs.is_empty() {
         return Ok(true);
     }
-    session.client().batch_execute("SAVEPOINT straight").await?;
     match copy(session, steps, runs).await {
         Ok((steps, runs)) => {
             tally.steps.insert += steps;
@@ -53,12 +53,15 @@ pub(super) async fn write(
     }
 }
 
-async fn copy(session: &mut Session, steps: &[Step<'_>], runs: &[Run<'_>]) -> Result<(u64, u64), WriteError> {
-    let steps = copy_steps(session, &COPY_STEPS, 0, steps, |_, _| ()).await?;
+async fn copy(session: &Session, steps: &[Step<'_>], runs: &[Run<'_>]) -> Result<(u64, u64), WriteError> {
+    session.prepare_all([COPY_STEPS.as_str(), &COPY_RUNS]).await?;
     let counted = |to: &mut Encoder, run: &Run<'_>| {
         to.int4(run.named_by);
         let time = run.row.start.zip(run.row.end).map(|(start, end)| start.millis_until(end));
         to.text(time.as_deref());
     };
+    let savepoint = async { Ok(session.client().batch_execute("SAVEPOINT straight").await?) };
+    let ((), steps) = try_join(savepoint, copy_steps(session, &COPY_STEPS, 0, steps, |_, _| ())).await?;
+    // Not sent ahead: if the first one failed, this one would not begin, and the driver then loses the connection.
     Ok((steps, copy_runs(session, &COPY_RUNS, 2, runs, counted).await?))
 }

@@ -22,8 +22,10 @@ use crate::{
 
 /// First half of the advisory lock's key: "ftlw" as bytes. The second half is the `steps` table.
 pub(super) const LOCK: i32 = i32::from_be_bytes(*b"ftlw");
-const LOCK_SHARED: &str = "SELECT pg_advisory_xact_lock_shared($1, $2)";
-const LOCK_EXCLUSIVE: &str = "SELECT pg_advisory_xact_lock($1, $2)";
+/// Others may hold it too.
+pub(super) const LOCK_SHARED: &str = "SELECT pg_advisory_xact_lock_shared($1, $2)";
+/// Nobody else holds it.
+pub(super) const LOCK_EXCLUSIVE: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 
 /// Writes a batch. On an error nothing of its last transaction is stored, or, if the error came with the commit,
 /// it is not known whether it is; writing it again settles that: [`Written::Elsewhere`] then names the offsets that
@@ -34,7 +36,7 @@ pub async fn write(session: &mut Session, group: &str, batch: &Batch) -> Result<
     let outcome = write_in_transactions(session, group, batch).await;
     if outcome.is_err() && !session.is_closed() {
         // The first error is the one to report; a session that can't even roll back is closed or will be.
-        let _ = session.client().batch_execute("ROLLBACK").await;
+        let _ = session.roll_back().await;
     }
     outcome
 }
@@ -51,7 +53,6 @@ async fn write_in_transactions(
         flows.into_iter().partition(|(_, fold)| fold.reaches_beyond_its_keys());
     let mut tally = Tally::default();
     if !alone.is_empty() || rest.is_empty() {
-        begin(session, LOCK_SHARED).await?;
         match plain::write(session, alone.clone(), &mut tally).await? {
             Plain::Written(special) => {
                 rest.extend(special);
@@ -61,25 +62,15 @@ async fn write_in_transactions(
                 session.commit().await?;
             }
             Plain::Raced => {
-                session.client().batch_execute("ROLLBACK").await?;
+                session.roll_back().await?;
                 tally = Tally::default();
                 rest.extend(alone);
             }
         }
     }
     rest.sort_unstable_by_key(|(flow, _)| *flow);
-    begin(session, LOCK_EXCLUSIVE).await?;
     special::write(session, &rest, &mut tally).await?;
     finish(session, group, batch, tally).await
-}
-
-/// Begins a transaction and takes the lock in a statement of its own, so that everything after it sees what the
-/// lock waited for.
-async fn begin(session: &mut Session, lock: &'static str) -> Result<(), Error> {
-    session.begin().await?;
-    let table = session.table();
-    session.execute(lock, &[&LOCK, &table]).await?;
-    Ok(())
 }
 
 /// What goes with the offsets, the offsets, and the commit.
@@ -90,7 +81,7 @@ async fn finish(
     mut tally: Tally,
 ) -> Result<Written, WriteError> {
     if !offset::compare_and_set(session, group, &batch.progress).await? {
-        session.client().batch_execute("ROLLBACK").await?;
+        session.roll_back().await?;
         let partitions: Vec<Partition> = batch.progress.iter().map(|p| p.partition.clone()).collect();
         return Ok(Written::Elsewhere(offset::read_decided(session, group, &partitions).await?));
     }

@@ -139,7 +139,8 @@ async fn write_all(mut session: Session, partition: Partition, folds: Vec<Fold>)
             match postgres::write(&mut session, "law", &batch).await {
                 Ok(Written::Stored(_)) => break,
                 Ok(elsewhere) => panic!("{elsewhere:?}"),
-                Err(error) if error.fault() == Fault::Retry => {}
+                // A collision of lanes leaves the session as it was.
+                Err(error) if error.fault() == Fault::Retry && !session.is_closed() => {}
                 Err(error) => panic!("{}", postgres::sentence(&error.error)),
             }
         }

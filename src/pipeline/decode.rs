@@ -114,27 +114,34 @@ pub fn decode(
     max_payload_bytes: usize,
 ) -> Result<Decoded, Reject> {
     let payload = payload.filter(|bytes| !bytes.is_empty()).ok_or(Reject::Empty)?;
-    let wire = framing::open(payload)?.event.ok_or(Reject::UnknownEvent)?;
+    let envelope = framing::open(payload)?;
     let mut clean = Cleaner::new(max_payload_bytes);
-    let event = match wire {
-        Wire::Flow(e) => flow(e, key, &mut clean)?,
-        Wire::Step(e) => step(e, key, &mut clean)?,
+    let event = match framing::only_a_step(&envelope) {
+        Some(message) => step(framing::protobuf(message)?, key, &mut clean)?,
+        None => event(framing::protobuf(envelope)?, key, &mut clean)?,
+    };
+    Ok(Decoded { event, sanitized: clean.finish()? })
+}
+
+fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+    Ok(match envelope.event.ok_or(Reject::UnknownEvent)? {
+        Wire::Flow(e) => flow(e, key, clean)?,
+        Wire::Step(e) => step(e, key, clean)?,
         Wire::Rewind(e) => Event::Rewind {
-            flow: flow_id(e.flow_instance_id, key, &mut clean)?,
+            flow: flow_id(e.flow_instance_id, key, clean)?,
             from: e.from_step,
             before: e.before,
         },
         Wire::FlowDeleted(e) => {
-            Event::Deleted { flow: flow_id(e.flow_instance_id, key, &mut clean)?, before: e.before }
+            Event::Deleted { flow: flow_id(e.flow_instance_id, key, clean)?, before: e.before }
         }
         Wire::Snapshot(e) => Event::Snapshot {
-            flow: flow_id(e.flow_instance_id, key, &mut clean)?,
+            flow: flow_id(e.flow_instance_id, key, clean)?,
             step: clean.id(e.step_id, "step_id")?.map(StepId::new),
             data: clean.payload(e.data).unwrap_or_default(),
         },
-        Wire::App(e) => app(e, &mut clean)?,
-    };
-    Ok(Decoded { event, sanitized: clean.finish()? })
+        Wire::App(e) => app(e, clean)?,
+    })
 }
 
 fn flow(e: sliced::FlowEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
 pub use self::settle::{FlowTables, ShownRun, Tables};
@@ -112,7 +113,7 @@ impl FlowFold {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fold {
     /// By flow instance.
-    pub flows: HashMap<FlowId, FlowFold>,
+    pub flows: HashMap<FlowId, FlowFold, RandomState>,
     /// By user and app.
     pub apps: BTreeMap<(Text, Text), AppRow>,
 }

@@ -1,38 +1,46 @@
 //! Three framings of one message, told apart by the first byte.
 
 use bytes::{Buf, Bytes};
-use prost::Message;
+use prost::{Message, encoding::decode_varint};
 
 use super::Reject;
-use crate::{
-    proto::{from_json, sliced::HistoryEvent},
-    sentence::quotable,
-};
+use crate::{proto::from_json, sentence::quotable};
 
 /// First byte of Confluent's framing. It is never the first byte of protobuf: field number 0 does not exist.
 const CONFLUENT: u8 = 0x00;
 /// First byte of proto3 JSON. As a protobuf tag it would be field 15 as a group, which the contract never has.
 const JSON: u8 = b'{';
 
-/// Takes the framing off and decodes the envelope.
-pub(super) fn open(payload: &Bytes) -> Result<HistoryEvent, Reject> {
+/// Takes the framing off: what is left is the envelope.
+pub(super) fn open(payload: &Bytes) -> Result<Bytes, Reject> {
     match payload.first() {
-        Some(&CONFLUENT) => protobuf(&confluent(payload)?),
+        Some(&CONFLUENT) => confluent(payload),
         Some(&JSON) => json(payload),
-        _ => protobuf(payload),
+        _ => Ok(payload.clone()),
     }
 }
 
-fn json(payload: &Bytes) -> Result<HistoryEvent, Reject> {
+fn json(payload: &Bytes) -> Result<Bytes, Reject> {
     let event = from_json(payload)
         // It may quote the message, all of it and as it is.
         .map_err(|error| Reject::Undecodable(format!("JSON: {}", quotable(&error.to_string()))))?;
-    protobuf(&event.encode_to_vec().into())
+    Ok(event.encode_to_vec().into())
 }
 
-fn protobuf(payload: &Bytes) -> Result<HistoryEvent, Reject> {
-    // Decoding from `Bytes` makes fields slices of the message.
-    HistoryEvent::decode(payload.clone()).map_err(|error| Reject::Undecodable(format!("protobuf: {error}")))
+/// Decodes a message. From `Bytes` its fields become slices of it.
+pub(super) fn protobuf<M: Message + Default>(message: Bytes) -> Result<M, Reject> {
+    M::decode(message).map_err(|error| Reject::Undecodable(format!("protobuf: {error}")))
+}
+
+/// The step that is all there is in an envelope, still encoded. Nearly every envelope is one; decoded as an envelope, the
+/// step would be moved from place to place.
+pub(super) fn only_a_step(envelope: &Bytes) -> Option<Bytes> {
+    /// `StepEvent step = 2`, as a field with a length.
+    const STEP: u64 = (2 << 3) | 2;
+    let mut rest = envelope.as_ref();
+    let (tag, len) = (decode_varint(&mut rest).ok()?, decode_varint(&mut rest).ok()?);
+    (tag == STEP && u64::try_from(rest.len()) == Ok(len))
+        .then(|| envelope.slice(envelope.len() - rest.len()..))
 }
 
 /// Magic byte, schema id (4 bytes), message index (count and numbers as zigzag varints; the index [0] is the single
@@ -54,6 +62,6 @@ fn confluent(payload: &Bytes) -> Result<Bytes, Reject> {
 }
 
 fn zigzag(bytes: &mut Bytes) -> Option<i64> {
-    let value = prost::encoding::decode_varint(bytes).ok()?;
+    let value = decode_varint(bytes).ok()?;
     i64::try_from(value >> 1).ok().map(|half| if value & 1 == 0 { half } else { -half - 1 })
 }

@@ -55,6 +55,24 @@ fn the_three_framings_give_the_same_event() {
 }
 
 #[test]
+fn a_step_alone_in_its_envelope_is_the_step_that_the_envelope_holds() {
+    let step = StepEvent { flow_instance_id: "f".into(), step_id: "1".into(), ..StepEvent::default() };
+    let alone = HistoryEvent { event: Some(Wire::Step(step)) }.encode_to_vec();
+    assert!(framing::only_a_step(&alone.clone().into()).is_some());
+    let expected = decode(Some(b"f"), Some(&alone.clone().into()), LIMIT).unwrap();
+    // The same event twice is one, and a field of a later version is none that is known.
+    for more in [alone.as_slice(), b"\x7a\x00"] {
+        let envelope: Bytes = [&alone, more].concat().into();
+        assert_eq!(framing::only_a_step(&envelope), None);
+        assert_eq!(decode(Some(b"f"), Some(&envelope), LIMIT).unwrap(), expected);
+    }
+    let flow = flow_event(sample()).encode_to_vec();
+    assert_eq!(framing::only_a_step(&flow.into()), None);
+    let cut: Bytes = alone[..alone.len() - 1].to_vec().into();
+    assert_eq!(decode(Some(b"f"), Some(&cut), LIMIT).unwrap_err().reason(), "undecodable");
+}
+
+#[test]
 fn numbers_that_the_contract_does_not_name_are_the_same_in_every_framing() {
     let flow =
         flow_event(FlowEvent { status: 4711, phase: 9, run: 7, flow_instance_id: "f".into(), ..sample() });

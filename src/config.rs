@@ -196,7 +196,7 @@ impl Default for Collector {
         Self {
             lanes: 2,
             batch_rows: 20_000,
-            batch_bytes: 8 << 20,
+            batch_bytes: 4 << 20,
             linger_ms: 5,
             lane_buffer_bytes: 4 << 20,
             max_payload_bytes: 4 << 20,

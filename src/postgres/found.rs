@@ -2,8 +2,8 @@
 //!
 //! Three questions go to Postgres at once: runs, steps, and what makes a flow one that has to be stored under the
 //! exclusive lock. Stored rows are joined with those of the batch here, by the same law; rows only grow, so what would
-//! change nothing now never will. Where a stored row is ([`Place`]) is kept for the others: to find it there costs half
-//! of what a search by its key does.
+//! change nothing now never will. Of the others it is kept which version of the stored row was seen ([`Seen`]): as long
+//! as it is there, the joined row is what has to take its place, and Postgres need neither search nor join.
 
 use std::{pin::pin, sync::LazyLock};
 
@@ -29,43 +29,45 @@ const FLOWS_AT_ONCE: usize = 512;
 /// A flow of which so many steps are stored is asked for those of the batch alone. `STEPS_OF_FLOWS` has it too.
 const MANY_STEPS: usize = 64;
 
-/// Where a row is: its `ctid`. It stays there until it is changed.
+/// The version of a stored row that was seen: its `ctid` and `xmin`, as `COPY` has them. Whoever changes the row gives it
+/// others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place([u8; 6]);
-
-impl Place {
-    /// As `COPY` has a `tid`.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
+pub(super) struct Seen {
+    pub(super) at: [u8; 6],
+    pub(super) by: [u8; 4],
 }
 
-impl<'a> FromSql<'a> for Place {
+/// A system column as it comes.
+struct System<const N: usize>([u8; N]);
+
+impl<'a, const N: usize> FromSql<'a> for System<N> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         Ok(Self(raw.try_into()?))
     }
 
     fn accepts(kind: &Type) -> bool {
-        *kind == Type::TID
+        matches!(*kind, Type::TID | Type::XID)
     }
 }
 
 /// What a stored row of the same key means for a row of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Met {
+#[derive(Debug)]
+pub(super) enum Met<T> {
     /// The stored row says all of it already.
     Same,
-    /// The stored row changes, for sure or perhaps.
-    Differs { at: Place, surely: bool },
+    /// The stored row, as long as it is this version, becomes this.
+    Becomes(Seen, Box<T>),
+    /// The stored row is large: whether it changes Postgres finds out.
+    Unknown,
 }
 
 /// What is stored of one flow.
 #[derive(Debug, Default)]
 pub(super) struct Found<'a> {
     /// The shown run, and what it means for a row of the same run.
-    pub(super) run: Option<(i64, Met)>,
+    pub(super) run: Option<(i64, Met<RunRow>)>,
     /// Executions of the batch that are shown; in the order of the flow's fold.
-    pub(super) steps: Vec<(&'a ExecutionKey, Met)>,
+    pub(super) steps: Vec<(&'a ExecutionKey, Met<StepRow>)>,
     /// It has steps that belong to a re-run.
     pub(super) rerun: bool,
     /// There are several runs or executions, a rewind or a deletion.
@@ -85,7 +87,7 @@ fn columns(fields: &str, more: &str) -> (String, String) {
     let size: Vec<String> =
         fields.iter().map(|field| format!("COALESCE(octet_length({field}), 0)")).collect();
     let own = format!(
-        "ctid AS at, {} <= {SMALL} AS small, COALESCE(phase, 2)::smallint AS phase, starttime, endtime{more}, {}",
+        "ctid AS at, xmin AS by, {} <= {SMALL} AS small, COALESCE(phase, 2)::smallint AS phase, starttime, endtime{more}, {}",
         size.join(" + "),
         fields.join(", ")
     );
@@ -99,7 +101,7 @@ fn runs() -> String {
     let (own, shown) = columns(RUN_FIELDS, "");
     // The limit keeps the planner from working out the sizes for each field anew.
     format!(
-        "SELECT t.flowinstanceid, t.run, t.at, t.small, t.phase, t.starttime, t.endtime, {shown} \
+        "SELECT t.flowinstanceid, t.run, t.at, t.by, t.small, t.phase, t.starttime, t.endtime, {shown} \
          FROM (SELECT flowinstanceid, run, {own} FROM flowstate WHERE flowinstanceid = ANY ($1) OFFSET 0) t"
     )
 }
@@ -107,7 +109,7 @@ fn runs() -> String {
 fn steps(keys: &str, which: &str) -> String {
     let (own, shown) = columns(STEP_FIELDS, ", COALESCE(rerun, false) AS rerun");
     format!(
-        "SELECT k.n, t.stepid, t.execution, t.at, t.small, t.phase, t.starttime, t.endtime, t.rerun, {shown} \
+        "SELECT k.n, t.stepid, t.execution, t.at, t.by, t.small, t.phase, t.starttime, t.endtime, t.rerun, {shown} \
          FROM {keys} CROSS JOIN LATERAL (SELECT stepid, execution, {own} FROM steps WHERE {which}) t"
     )
 }
@@ -266,7 +268,7 @@ impl<'a> Found<'a> {
             self.special = true;
             return Ok(());
         };
-        let met = fold.runs.get(&run).map(|mine| meet(row, 2, |row| Ok(says(&run_row(row, 4)?, mine))));
+        let met = fold.runs.get(&run).map(|mine| meet(row, 2, &**mine, |row| run_row(row, 5)));
         // Without a run of this number in the batch it is never asked.
         self.run = Some((run, met.transpose()?.unwrap_or(Met::Same)));
         Ok(())
@@ -294,16 +296,33 @@ impl<'a> Found<'a> {
             self.special = true;
             return Ok(());
         }
-        let met = meet(row, 3, |row| Ok(says(&step_row(row, 5)?, mine)))?;
+        let met = meet(row, 3, &**mine, |row| step_row(row, 6))?;
         self.steps.push((key, met));
         Ok(())
     }
 }
 
-/// What a stored row means for one of the batch: its place and whether it is small stand from a column on.
-fn meet(row: &Row, column: usize, says: impl Fn(&Row) -> Result<bool, Error>) -> Result<Met, Error> {
-    let (at, surely) = (row.try_get(column)?, row.try_get(column + 1)?);
-    Ok(if surely && says(row)? { Met::Same } else { Met::Differs { at, surely } })
+/// What a stored row means for one of the batch. From a column on stand its version and whether it is small.
+fn meet<T: Joins>(
+    row: &Row,
+    column: usize,
+    mine: &T,
+    stored: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Met<T>, Error> {
+    if !row.try_get(column + 2)? {
+        return Ok(Met::Unknown);
+    }
+    let stored = stored(row)?;
+    if stored == *mine {
+        return Ok(Met::Same);
+    }
+    let mut joined = Box::new(stored.clone());
+    joined.join(mine.clone());
+    if *joined == stored {
+        return Ok(Met::Same);
+    }
+    let (System(at), System(by)) = (row.try_get(column)?, row.try_get(column + 1)?);
+    Ok(Met::Becomes(Seen { at, by }, joined))
 }
 
 /// A row under the merge law.
@@ -321,14 +340,4 @@ impl Joins for StepRow {
     fn join(&mut self, other: Self) {
         self.merge(other);
     }
-}
-
-/// Whether a stored row says all that another one does.
-fn says<T: Joins>(stored: &T, other: &T) -> bool {
-    if stored == other {
-        return true;
-    }
-    let mut joined = stored.clone();
-    joined.join(other.clone());
-    joined == *stored
 }

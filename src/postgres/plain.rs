@@ -19,11 +19,19 @@ use super::{
     refusal::WriteError,
     session::{Parameters, Session},
     snapshot,
-    stage::{Changing, RUN_COLUMNS, Run, STEP_COLUMNS, Step, stage},
+    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, stage},
     straight,
     write::{LOCK, LOCK_SHARED},
 };
-use crate::{model::FlowId, pipeline::merge::FlowFold};
+use crate::{
+    model::{FlowId, RunRow, StepRow},
+    pipeline::merge::FlowFold,
+};
+
+/// Columns, each with the name of its row.
+pub(super) fn of(row: &str, columns: &str) -> String {
+    columns.split(',').map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")
+}
 
 /// What became of the flows.
 pub(super) enum Plain<'a> {
@@ -34,21 +42,20 @@ pub(super) enum Plain<'a> {
     Raced,
 }
 
-/// A row that is where it was is the row that was looked at; whether it would change is known of most.
-static UPDATE_STEPS_AT: LazyLock<String> = LazyLock::new(|| {
+/// Joined rows take the place of those that they were joined with, if these are still there. That is looked at again
+/// should another transaction change them at this moment.
+static REPLACE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "UPDATE steps t SET {} FROM ft_stage_step s WHERE t.ctid = s.at AND t.flowinstanceid = s.flowinstanceid \
-         AND t.stepid = s.stepid AND t.execution = s.execution AND (s.surely OR {})",
-        STEP.set("t", "s"),
-        STEP.changes("t", "s"),
+        "UPDATE steps t SET ({STEP_COLUMNS}) = ROW ({}) FROM ft_stage_step s WHERE t.ctid = s.at AND t.xmin = s.by \
+         AND t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid",
+        of("s", STEP_COLUMNS)
     )
 });
 
-/// For rows that another transaction has moved meanwhile. The condition is looked at again on the newest version of a
-/// row, should yet another one change it.
+/// The condition is looked at again on the newest version of a row, should another transaction have changed it.
 static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "UPDATE steps t SET {} FROM ft_stage_step s WHERE s.at IS NOT NULL AND t.flowinstanceid = s.flowinstanceid \
+        "UPDATE steps t SET {} FROM ft_stage_step s WHERE s.known AND t.flowinstanceid = s.flowinstanceid \
          AND t.stepid = s.stepid AND t.execution = s.execution AND {}",
         STEP.set("t", "s"),
         STEP.changes("t", "s"),
@@ -60,20 +67,19 @@ static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
 static INSERT_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH put AS (INSERT INTO steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
-         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step WHERE at IS NULL \
+         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step WHERE NOT known \
          ON CONFLICT (flowinstanceid, stepid) DO UPDATE SET {} WHERE steps.execution = excluded.execution \
          RETURNING xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
         STEP.set("steps", "excluded"),
     )
 });
 
-static UPDATE_RUNS_AT: LazyLock<String> = LazyLock::new(|| {
+static REPLACE_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "UPDATE flowstate t SET {}, executiontime = {} FROM ft_stage_run s \
-         WHERE t.ctid = s.at AND t.flowinstanceid = s.flowinstanceid AND t.run = s.run AND (s.surely OR {})",
-        RUN.set("t", "s"),
-        RUN.execution_time("t", "s"),
-        RUN.changes("t", "s"),
+        "UPDATE flowstate t SET ({RUN_COLUMNS}) = ROW ({}), executiontime = {} FROM ft_stage_run s \
+         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = s.flowinstanceid",
+        of("s", RUN_COLUMNS),
+        execution_time("s.starttime", "s.endtime"),
     )
 });
 
@@ -108,13 +114,15 @@ pub(super) async fn write<'a>(
 ) -> Result<Plain<'a>, WriteError> {
     found::prepare(session).await?;
     let lock: (_, Parameters<'_>) = (LOCK_SHARED, &[&LOCK, &session.table()]);
-    let mut plan = Plan::of(&flows, &session.begin(lock, find(session, &flows)).await?);
+    let mut found = session.begin(lock, find(session, &flows)).await?;
+    let mut plan = Plan::of(&flows, &found);
     if session.goes_straight() {
         if straight::write(session, &plan.new_steps, &plan.new_runs, tally).await? {
             (plan.new_steps, plan.new_runs) = (Vec::new(), Vec::new());
         } else {
             // What another lane has stored meanwhile is to be seen now.
-            plan = Plan::of(&flows, &find(session, &flows).await?);
+            found = find(session, &flows).await?;
+            plan = Plan::of(&flows, &found);
         }
     }
     if !write_staged(session, &plan, tally).await? {
@@ -127,59 +135,81 @@ pub(super) async fn write<'a>(
 }
 
 /// How the rows of a batch are to be written; each list is sorted by key.
-#[derive(Default)]
-struct Plan<'a> {
+struct Plan<'a, 'f> {
     /// Under the exclusive lock.
     special: Flows<'a>,
     /// Those whose rows these are:
     plain: Flows<'a>,
-    new_steps: Vec<Step<'a>>,
-    new_runs: Vec<Run<'a>>,
-    changing_steps: Vec<Step<'a>>,
-    changing_runs: Vec<Run<'a>>,
+    new_steps: Vec<Step<'f>>,
+    new_runs: Vec<Run<'f>>,
+    changing_steps: Vec<Step<'f>>,
+    changing_runs: Vec<Run<'f>>,
     /// So many would change nothing.
     same_steps: u64,
     same_runs: u64,
 }
 
-impl<'a> Plan<'a> {
-    fn of(flows: &Flows<'a>, found: &[Found<'a>]) -> Self {
-        let mut plan = Self::default();
+impl<'a: 'f, 'f> Plan<'a, 'f> {
+    fn of(flows: &Flows<'a>, found: &'f [Found<'a>]) -> Self {
+        let mut plan = Self {
+            special: Vec::new(),
+            plain: Vec::new(),
+            new_steps: Vec::new(),
+            new_runs: Vec::new(),
+            changing_steps: Vec::new(),
+            changing_runs: Vec::new(),
+            same_steps: 0,
+            same_runs: 0,
+        };
         for (&(flow, fold), found) in flows.iter().zip(found) {
-            plan.add(flow, fold, found);
+            let shown = found.run.as_ref().map(|(run, _)| *run);
+            let new_run = fold.runs.keys().any(|run| shown != Some(*run));
+            if found.special || (new_run && (shown.is_some() || found.rerun)) {
+                plan.special.push((flow, fold));
+            } else {
+                plan.plain.push((flow, fold));
+                plan.add_steps(flow, fold, found);
+                plan.add_runs(flow, fold, found);
+            }
         }
         plan
     }
 
-    fn add(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: &Found<'a>) {
-        let shown = found.run.map(|(run, _)| run);
-        let new_run = fold.runs.keys().any(|run| shown != Some(*run));
-        if found.special || (new_run && (shown.is_some() || found.rerun)) {
-            self.special.push((flow, fold));
-            return;
-        }
-        self.plain.push((flow, fold));
-        let mut stored = found.steps.iter().peekable();
+    fn add_steps(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: &'f Found<'a>) {
+        let mut met = found.steps.iter().peekable();
         for (key, row) in &fold.steps {
-            let step = Step { flow, key, row, stored: None };
-            match stored.next_if(|(found, _)| *found == key) {
-                None => self.new_steps.push(step),
-                Some((_, Met::Same)) => self.same_steps += 1,
-                Some(&(_, Met::Differs { at, surely })) => {
-                    self.changing_steps.push(Step { stored: Some(Changing { at, surely }), ..step });
+            let (stored, row): (_, &'f StepRow) = match met.next_if(|(found, _)| *found == key) {
+                None => {
+                    self.new_steps.push(Step { flow, key, row, stored: Stored::Nothing });
+                    continue;
                 }
-            }
+                Some((_, Met::Same)) => {
+                    self.same_steps += 1;
+                    continue;
+                }
+                Some((_, Met::Becomes(seen, joined))) => (Stored::Version(*seen), joined),
+                Some((_, Met::Unknown)) => (Stored::Row, row),
+            };
+            self.changing_steps.push(Step { flow, key, row, stored });
         }
+    }
+
+    fn add_runs(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: &'f Found<'a>) {
+        let named_by = found.named_by;
         for (&number, row) in &fold.runs {
-            let named_by = found.named_by;
-            let run = Run { flow, number, row, stored: None, known: found.run.is_some(), named_by };
-            match found.run {
-                None => self.new_runs.push(run),
-                Some((_, Met::Same)) => self.same_runs += 1,
-                Some((_, Met::Differs { at, surely })) => {
-                    self.changing_runs.push(Run { stored: Some(Changing { at, surely }), ..run });
+            let (stored, row): (_, &'f RunRow) = match &found.run {
+                None => {
+                    self.new_runs.push(Run { flow, number, row, stored: Stored::Nothing, named_by });
+                    continue;
                 }
-            }
+                Some((_, Met::Same)) => {
+                    self.same_runs += 1;
+                    continue;
+                }
+                Some((_, Met::Becomes(seen, joined))) => (Stored::Version(*seen), joined),
+                Some((_, Met::Unknown)) => (Stored::Row, row),
+            };
+            self.changing_runs.push(Run { flow, number, row, stored, named_by });
         }
     }
 }
@@ -189,7 +219,11 @@ fn count<T>(rows: &[T]) -> u64 {
 }
 
 /// Says whether no other transaction came between.
-async fn write_staged(session: &mut Session, plan: &Plan<'_>, tally: &mut Tally) -> Result<bool, WriteError> {
+async fn write_staged(
+    session: &mut Session,
+    plan: &Plan<'_, '_>,
+    tally: &mut Tally,
+) -> Result<bool, WriteError> {
     let steps = Staged { new: count(&plan.new_steps), changing: count(&plan.changing_steps) };
     let runs = Staged { new: count(&plan.new_runs), changing: count(&plan.changing_runs) };
     if steps.is_none() && runs.is_none() {
@@ -202,11 +236,11 @@ async fn write_staged(session: &mut Session, plan: &Plan<'_>, tally: &mut Tally)
     )
     .await?;
     session
-        .prepare_all([&UPDATE_STEPS_AT, &INSERT_STEPS, &UPDATE_RUNS_AT, &INSERT_RUNS].map(|it| it.as_str()))
+        .prepare_all([&REPLACE_STEPS, &INSERT_STEPS, &REPLACE_RUNS, &INSERT_RUNS].map(|it| it.as_str()))
         .await?;
     let (step, run) = try_join(
-        steps.write(session, [&UPDATE_STEPS_AT, &INSERT_STEPS]),
-        runs.write(session, [&UPDATE_RUNS_AT, &INSERT_RUNS]),
+        steps.write(session, [&REPLACE_STEPS, &INSERT_STEPS]),
+        runs.write(session, [&REPLACE_RUNS, &INSERT_RUNS]),
     )
     .await?;
     for (staged, [mut updated, put, fresh], update, tally) in

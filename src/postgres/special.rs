@@ -17,11 +17,11 @@ use tokio_postgres::{Error, Row};
 use super::{
     batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
-    plain::UPDATE_RUNS,
+    plain::{UPDATE_RUNS, of},
     refusal::WriteError,
     session::{Parameters, Session},
     snapshot,
-    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, stage},
+    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, stage},
     write::{LOCK, LOCK_EXCLUSIVE},
 };
 use crate::{
@@ -78,7 +78,7 @@ static UNFOLD_RUNS: LazyLock<String> = LazyLock::new(|| {
          FROM ft_stage_flow f CROSS JOIN LATERAL \
             (SELECT * FROM flowstate t WHERE t.flowinstanceid = f.flowinstanceid LIMIT 1) t \
          WHERE f.runs AND (SELECT r.run FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid LIMIT 1) IS NULL",
-        qualified("t", RUN_COLUMNS),
+        of("t", RUN_COLUMNS),
     )
 });
 static PUT_RUNS: LazyLock<String> = LazyLock::new(|| {
@@ -258,10 +258,6 @@ const FOLD_RUNS: &str = "DELETE FROM ft_run t USING ft_stage_flow f WHERE f.runs
     AND t.flowinstanceid = f.flowinstanceid \
     AND (SELECT count(*) FROM ft_run o WHERE o.flowinstanceid = f.flowinstanceid) = 1";
 
-fn qualified(row: &str, columns: &str) -> String {
-    columns.split(',').map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")
-}
-
 /// Writes flows, which come sorted by id, in a transaction that holds the exclusive lock and stays open.
 pub(super) async fn write(
     session: &mut Session,
@@ -344,22 +340,16 @@ async fn put_rows(
 
 fn all_steps<'a>(flows: &Flows<'a>) -> Vec<Step<'a>> {
     let of_flow = |&(flow, fold): &(&'a FlowId, &'a FlowFold)| {
-        fold.steps.iter().map(move |(key, row)| Step { flow, key, row, stored: None })
+        fold.steps.iter().map(move |(key, row)| Step { flow, key, row, stored: Stored::Nothing })
     };
     flows.iter().flat_map(of_flow).collect()
 }
 
 fn all_runs<'a>(flows: &Flows<'a>, stays_single: &HashSet<&str>) -> Vec<Run<'a>> {
     let of_flow = |&(flow, fold): &(&'a FlowId, &'a FlowFold)| {
-        let known = stays_single.contains(flow.as_str());
-        fold.runs.iter().map(move |(&number, row)| Run {
-            flow,
-            number,
-            row,
-            stored: None,
-            known,
-            named_by: 0,
-        })
+        let single = stays_single.contains(flow.as_str());
+        let stored = if single { Stored::Row } else { Stored::Nothing };
+        fold.runs.iter().map(move |(&number, row)| Run { flow, number, row, stored, named_by: 0 })
     };
     flows.iter().flat_map(of_flow).collect()
 }

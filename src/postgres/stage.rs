@@ -2,7 +2,7 @@
 
 use super::{
     copy::{CopyRows, Encoder},
-    found::Place,
+    found::Seen,
     refusal::WriteError,
     session::Session,
 };
@@ -22,34 +22,35 @@ pub(super) const RUN_COLUMNS: &str = "phase, userid, appname, appversion, flowna
 const COPY_STEP: &str = "COPY ft_stage_step FROM STDIN (FORMAT binary)";
 const COPY_RUN: &str = "COPY ft_stage_run FROM STDIN (FORMAT binary)";
 
-/// A step of a batch, and where the row is that it changes.
+/// A step to be stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step<'a> {
     pub(super) flow: &'a FlowId,
     pub(super) key: &'a ExecutionKey,
     pub(super) row: &'a StepRow,
-    pub(super) stored: Option<Changing>,
+    pub(super) stored: Stored,
 }
 
-/// A run of a batch, and where the row is that it changes.
+/// A run to be stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) flow: &'a FlowId,
     pub(super) number: i64,
     pub(super) row: &'a RunRow,
-    pub(super) stored: Option<Changing>,
-    /// Its row is in `flowstate`.
-    pub(super) known: bool,
+    pub(super) stored: Stored,
     /// How many stored instances name this one as their original.
     pub(super) named_by: i32,
 }
 
-/// A stored row that changes.
+/// What is stored under the key of a row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Changing {
-    pub(super) at: Place,
-    /// It does, as long as it is there; otherwise it may.
-    pub(super) surely: bool,
+pub(super) enum Stored {
+    /// Nothing.
+    Nothing,
+    /// A row that joins this one.
+    Row,
+    /// This version of a row; joined with it, it is this one.
+    Version(Seen),
 }
 
 /// Copies steps and runs into the temp tables.
@@ -58,20 +59,24 @@ pub(super) async fn stage(
     steps: &[Step<'_>],
     runs: &[Run<'_>],
 ) -> Result<(), WriteError> {
-    let known = |to: &mut Encoder, run: &Run<'_>| {
+    let counted = |to: &mut Encoder, run: &Run<'_>| {
         stored(to, run.stored);
-        to.bool(run.known);
         to.int4(run.named_by);
     };
-    let steps = copy_steps(session, COPY_STEP, 2, steps, |to, step| stored(to, step.stored)).await?;
-    let runs = copy_runs(session, COPY_RUN, 4, runs, known).await?;
+    let steps = copy_steps(session, COPY_STEP, 3, steps, |to, step| stored(to, step.stored)).await?;
+    let runs = copy_runs(session, COPY_RUN, 4, runs, counted).await?;
     session.note_staged(steps + runs);
     Ok(())
 }
 
-fn stored(to: &mut Encoder, stored: Option<Changing>) {
-    to.bytes(stored.as_ref().map(|stored| stored.at.bytes()));
-    to.bool(stored.is_some_and(|stored| stored.surely));
+fn stored(to: &mut Encoder, stored: Stored) {
+    let seen = match &stored {
+        Stored::Version(seen) => Some(seen),
+        Stored::Nothing | Stored::Row => None,
+    };
+    to.bytes(seen.map(|seen| seen.at.as_slice()));
+    to.bytes(seen.map(|seen| seen.by.as_slice()));
+    to.bool(!matches!(stored, Stored::Nothing));
 }
 
 /// `COPY` of steps: their key, then so many fields that `more` writes, then [`STEP_COLUMNS`].

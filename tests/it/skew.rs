@@ -252,3 +252,18 @@ async fn a_batch_that_says_nothing_new_writes_nothing_however_many_and_large_the
     let lengths = "SELECT count(*) FROM steps WHERE (stepid, length(output)) IN (('9', 11), ('57', 10001))";
     assert_eq!(number(&watch, lengths).await, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_lane_is_just_writing_into_a_row_is_not_overwritten() {
+    let url = servers::database().await;
+    let mut session = servers::session(&url).await;
+    let Event::Step(step_10) = step("f", "1", 10) else { unreachable!() };
+    let opened = Event::Step(StepEvent { phase: Phase::Opened.into(), ..step_10 });
+    write(&mut session, [opened, flow("f", 10, "")]).await;
+    let other = "UPDATE steps SET taskname = 't'; UPDATE flowstate SET appname = 'a'";
+    let Event::Flow(run) = flow("f", 10, "") else { unreachable!() };
+    let closed = Event::Flow(FlowEvent { phase: Phase::Closed.into(), ..run });
+    let client = race(&url, other, vec![step("f", "1", 10), closed]).await;
+    assert_eq!(number(&client, "SELECT count(*) FROM steps WHERE phase = 2 AND taskname = 't'").await, 1);
+    assert_eq!(number(&client, "SELECT count(*) FROM flowstate WHERE phase = 2 AND appname = 'a'").await, 1);
+}

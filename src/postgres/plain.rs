@@ -43,7 +43,7 @@ pub(super) enum Plain<'a> {
 }
 
 /// Joined rows take the place of those that they were joined with, if these are still there. That is looked at again
-/// should another transaction change them at this moment.
+/// should another transaction change them at this moment; at `xmin` by every server, at `ctid` by those of late 2025 on.
 static REPLACE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE steps t SET ({STEP_COLUMNS}) = ROW ({}) FROM ft_stage_step s WHERE t.ctid = s.at AND t.xmin = s.by \

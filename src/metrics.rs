@@ -83,6 +83,8 @@ metrics! {
         "Records taken from Kafka, those that were read again included.";
     ROWS_WRITTEN = "flowtrail_rows_total", Kind::Counter, Count, ["table", "op"],
         "Rows of a batch by table and by what became of them: insert, update or unchanged.";
+    WAYS = "flowtrail_batch_ways_total", Kind::Counter, Count, ["way"],
+        "Batches by the ways that their rows took: straight into the tables, conflict where these had to be staged after all, staged, exclusive.";
     EVENTS_MERGED = "flowtrail_events_merged_total", Kind::Counter, Count, [],
         "Events that met another of the same row within their batch and cost no row of their own.";
     DEAD_LETTERS = "flowtrail_dead_letters_total", Kind::Counter, Count, ["reason"],
@@ -125,6 +127,7 @@ const KNOWN: &[(Metric, &[&str])] = &[
     (REBALANCES, &["assign", "lost", "revoke"]),
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),
+    (WAYS, &["conflict", "exclusive", "staged", "straight"]),
 ];
 
 /// Why the metrics could not be set up.
@@ -267,6 +270,11 @@ pub fn events_consumed(records: u64) {
 /// Rows of a batch were dealt with.
 pub fn rows(table: &'static str, op: RowOp, rows: u64) {
     counter!(ROWS_WRITTEN.name, "table" => table, "op" => op.as_str()).increment(rows);
+}
+
+/// Rows of a batch took a way.
+pub fn ways(way: &'static str, times: u64) {
+    counter!(WAYS.name, "way" => way).increment(times);
 }
 
 /// Events cost no row of their own.

@@ -27,7 +27,7 @@ mod write;
 
 pub(crate) use self::held::Holdings;
 pub use self::{
-    batch::{Batch, Ops, Tally, Written},
+    batch::{Batch, Ops, Tally, Ways, Written},
     dead_letter::{DeadLetter, Removal, remove_letters},
     fault::{Fault, sentence},
     gap::Gap,

@@ -28,7 +28,7 @@ use crate::{
     metrics::{self, RowOp},
     model::{Offset, Partition},
     postgres::{
-        Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Written,
+        Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Ways, Written,
     },
     telemetry::Seldom,
 };
@@ -357,6 +357,12 @@ fn count_rows(tally: &Tally) {
         metrics::rows(table, RowOp::Unchanged, unchanged);
     }
     metrics::rows("ft_superseded_step", RowOp::Insert, tally.superseded);
+    let Ways { straight, conflict, staged, exclusive } = tally.ways;
+    for (way, times) in
+        [("straight", straight), ("conflict", conflict), ("staged", staged), ("exclusive", exclusive)]
+    {
+        metrics::ways(way, times);
+    }
 }
 
 /// Counts dead letters, and says of each reason how many there were and which was the first.

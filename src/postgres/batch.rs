@@ -40,6 +40,21 @@ pub struct Tally {
     pub superseded: u64,
     /// Dead letters that were new.
     pub dead_letters: u64,
+    /// How it was written.
+    pub ways: Ways,
+}
+
+/// The ways that rows of a batch took, each 1 if it was taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// Straight into the tables.
+    pub straight: u64,
+    /// Straight, but a row of another lane was in the way; they were staged instead.
+    pub conflict: u64,
+    /// Through the temp tables.
+    pub staged: u64,
+    /// Under the exclusive lock.
+    pub exclusive: u64,
 }
 
 /// Rows by what was done to them.

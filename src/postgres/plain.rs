@@ -229,6 +229,7 @@ async fn write_staged(
     if steps.is_none() && runs.is_none() {
         return Ok(true);
     }
+    tally.ways.staged = 1;
     stage(
         session,
         &[&plan.new_steps[..], &plan.changing_steps].concat(),

@@ -42,11 +42,13 @@ pub(super) async fn write(
         Ok((steps, runs)) => {
             tally.steps.insert += steps;
             tally.flows.insert += runs;
+            tally.ways.straight = 1;
             Ok(true)
         }
         Err(WriteError { error, .. }) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             session.client().batch_execute("ROLLBACK TO SAVEPOINT straight").await?;
             session.stay_staged();
+            tally.ways.conflict = 1;
             Ok(false)
         }
         Err(error) => Err(error),

@@ -70,6 +70,7 @@ async fn write_in_transactions(
     }
     rest.sort_unstable_by_key(|(flow, _)| *flow);
     special::write(session, &rest, &mut tally).await?;
+    tally.ways.exclusive = 1;
     finish(session, group, batch, tally).await
 }
 

@@ -7,16 +7,19 @@
 
 use std::{pin::pin, sync::LazyLock};
 
-use futures_util::{TryStreamExt as _, future::try_join3};
+use futures_util::{
+    TryStreamExt as _,
+    future::{try_join, try_join3},
+};
 use tokio_postgres::{
-    Client, Error, Row, Statement,
+    Client, Error, Row, RowStream, Statement,
     types::{FromSql, ToSql, Type},
 };
 
 use super::{
     batch::Flows,
     held::{RUN_FIELDS, STEP_FIELDS, run_row, step_row},
-    session::Session,
+    session::{Parameters, Session},
 };
 use crate::{
     model::{FlowId, RunRow, StepId, StepRow},
@@ -26,7 +29,11 @@ use crate::{
 /// Steps of so many flows are asked for at once: what comes waits in memory.
 const FLOWS_AT_ONCE: usize = 512;
 
-/// A flow of which so many steps are stored is asked for those of the batch alone. `STEPS_OF_FLOWS` has it too.
+/// Of a flow with no more steps than this in the batch these alone are asked for. To find one by its key takes as long as
+/// to read a few of a flow whose first is found.
+const FEW_STEPS: usize = 3;
+
+/// So is a flow of which so many are stored.
 const MANY_STEPS: usize = 64;
 
 /// The version of a stored row that was seen: its `ctid` and `xmin`, as `COPY` has them. Whoever changes the row gives it
@@ -163,14 +170,13 @@ pub(super) async fn prepare(session: &Session) -> Result<(), Error> {
 ///
 /// It is asked in the order of other statements of the session if [`prepare`] was called before.
 pub(super) async fn find<'a>(session: &Session, flows: &Flows<'a>) -> Result<Vec<Found<'a>>, Error> {
-    let steps = session.prepared(&STEPS_OF_FLOWS).await?;
     let ids: Vec<&str> = flows.iter().map(|(flow, _)| flow.as_str()).collect();
     let ask: [&(dyn ToSql + Sync); 1] = [&ids];
     let mut found: Vec<Found<'a>> = flows.iter().map(|_| Found::default()).collect();
     let (runs, facts, ()) = try_join3(
         session.query(&RUNS, &ask),
         session.query(FACTS, &ask),
-        find_steps(session.client(), &steps, flows, &mut found),
+        find_steps(session, flows, &mut found),
     )
     .await?;
     for row in &runs {
@@ -184,8 +190,7 @@ pub(super) async fn find<'a>(session: &Session, flows: &Flows<'a>) -> Result<Vec
         }
     }
     if found.iter().any(|found| found.seen >= MANY_STEPS) {
-        let statement = session.prepared(&STEPS_BY_KEY).await?;
-        find_steps_by_key(session.client(), &statement, flows, &mut found).await?;
+        find_steps_of_large_flows(session, flows, &mut found).await?;
     }
     for found in &mut found {
         found.steps.sort_unstable_by_key(|(key, _)| *key);
@@ -204,53 +209,94 @@ fn of<'a, 'b>(
     Ok(place.and_then(|place| Some((found.get_mut(place)?, flows.get(place)?.1))))
 }
 
-async fn find_steps<'a>(
-    client: &Client,
-    statement: &Statement,
-    flows: &Flows<'a>,
-    found: &mut [Found<'a>],
-) -> Result<(), Error> {
-    let with_steps = |(place, (flow, fold)): (usize, &(&'a FlowId, &'a FlowFold))| {
-        (!fold.steps.is_empty()).then(|| Some((i32::try_from(place).ok()?, flow.as_str()))).flatten()
-    };
-    let keys: Vec<(i32, &str)> = flows.iter().enumerate().filter_map(with_steps).collect();
-    for keys in keys.chunks(FLOWS_AT_ONCE) {
-        let (places, ids): (Vec<i32>, Vec<&str>) = keys.iter().copied().unzip();
-        see_steps(client, statement, &[&places, &ids], flows, found).await?;
+async fn find_steps<'a>(session: &Session, flows: &Flows<'a>, found: &mut [Found<'a>]) -> Result<(), Error> {
+    let [of_flows, by_key] =
+        [session.prepared(&STEPS_OF_FLOWS).await?, session.prepared(&STEPS_BY_KEY).await?];
+    let (mut few, mut many) = (Keys::default(), Keys::default());
+    for (place, (flow, fold)) in flows.iter().enumerate() {
+        match fold.steps.len() {
+            0 => {}
+            1..=FEW_STEPS => few.push_steps(place, flow, fold),
+            _ => many.push(place, flow),
+        }
+    }
+    let client = session.client();
+    let mut pieces = many.places.chunks(FLOWS_AT_ONCE).zip(many.flows.chunks(FLOWS_AT_ONCE));
+    let first = pieces.next().unwrap_or_default();
+    let (few, first) = try_join(
+        ask(client, &by_key, few.places.len(), &[&few.places, &few.flows, &few.steps]),
+        ask(client, &of_flows, first.0.len(), &[&first.0, &first.1]),
+    )
+    .await?;
+    see_steps(few, flows, found).await?;
+    see_steps(first, flows, found).await?;
+    for (places, ids) in pieces {
+        see_steps(ask(client, &of_flows, places.len(), &[&places, &ids]).await?, flows, found).await?;
     }
     Ok(())
 }
 
-/// Of flows with many steps those of the batch are looked for one by one.
-async fn find_steps_by_key<'a>(
-    client: &Client,
-    statement: &Statement,
+/// Of flows of which many steps are stored those of the batch are looked for one by one.
+async fn find_steps_of_large_flows<'a>(
+    session: &Session,
     flows: &Flows<'a>,
     found: &mut [Found<'a>],
 ) -> Result<(), Error> {
-    let (mut places, mut ids, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+    let by_key = session.prepared(&STEPS_BY_KEY).await?;
+    let mut keys = Keys::default();
     for (place, (found, (flow, fold))) in found.iter_mut().zip(flows).enumerate() {
-        if found.seen < MANY_STEPS {
-            continue;
-        }
-        found.steps.clear();
-        for (step, _) in fold.steps.keys() {
-            places.push(i32::try_from(place).unwrap_or(-1));
-            ids.push(flow.as_str());
-            steps.push(step.as_str());
+        if found.seen >= MANY_STEPS {
+            found.steps.clear();
+            keys.push_steps(place, flow, fold);
         }
     }
-    see_steps(client, statement, &[&places, &ids, &steps], flows, found).await
+    let Keys { places, flows: ids, steps } = &keys;
+    see_steps(ask(session.client(), &by_key, places.len(), &[places, ids, steps]).await?, flows, found).await
+}
+
+/// What is asked for, column by column.
+#[derive(Default)]
+struct Keys<'a> {
+    /// Which of the batch's flows it is of.
+    places: Vec<i32>,
+    flows: Vec<&'a str>,
+    steps: Vec<&'a str>,
+}
+
+impl<'a> Keys<'a> {
+    fn push(&mut self, place: usize, flow: &'a FlowId) {
+        self.places.push(i32::try_from(place).unwrap_or(-1));
+        self.flows.push(flow.as_str());
+    }
+
+    fn push_steps(&mut self, place: usize, flow: &'a FlowId, fold: &'a FlowFold) {
+        for (step, _) in fold.steps.keys() {
+            self.push(place, flow);
+            self.steps.push(step.as_str());
+        }
+    }
+}
+
+/// Asks, unless for nothing.
+async fn ask(
+    client: &Client,
+    statement: &Statement,
+    keys: usize,
+    parameters: Parameters<'_>,
+) -> Result<Option<RowStream>, Error> {
+    if keys == 0 {
+        return Ok(None);
+    }
+    client.query_raw(statement, parameters.iter().copied()).await.map(Some)
 }
 
 async fn see_steps<'a>(
-    client: &Client,
-    statement: &Statement,
-    keys: &[&(dyn ToSql + Sync)],
+    rows: Option<RowStream>,
     flows: &Flows<'a>,
     found: &mut [Found<'a>],
 ) -> Result<(), Error> {
-    let mut rows = pin!(client.query_raw(statement, keys.iter().copied()).await?);
+    let Some(rows) = rows else { return Ok(()) };
+    let mut rows = pin!(rows);
     while let Some(row) = rows.try_next().await? {
         let place = usize::try_from(row.try_get::<_, i32>(0)?).ok();
         let flow = place.and_then(|place| Some((found.get_mut(place)?, flows.get(place)?.1)));

@@ -35,8 +35,7 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 ";
 
-const UNSTAGE_AND_COMMIT: &str = "DELETE FROM ft_stage_step; DELETE FROM ft_stage_run; DELETE FROM ft_stage_flow; \
-    DELETE FROM ft_stage_named; COMMIT";
+const UNSTAGE: &str = "DELETE FROM ft_stage_step; DELETE FROM ft_stage_run; DELETE FROM ft_stage_flow; DELETE FROM ft_stage_named";
 const TRUNCATE: &str = "TRUNCATE ft_stage_step, ft_stage_run, ft_stage_flow, ft_stage_named";
 
 const TEMP_TABLES: &str = include_str!("stage.sql");
@@ -145,10 +144,12 @@ impl Session {
         Ok(answer)
     }
 
-    /// Commits, and leaves the temp tables empty.
-    pub(super) async fn commit(&mut self) -> Result<(), Error> {
-        let staging = std::mem::take(&mut self.staging);
-        self.client.batch_execute(if staging { UNSTAGE_AND_COMMIT } else { "COMMIT" }).await
+    /// Commits, and leaves the temp tables empty. What would take longer to delete than to truncate is left for
+    /// [`Session::begin_batch`], if the batch ends here.
+    pub(super) async fn commit(&mut self, ends_batch: bool) -> Result<(), Error> {
+        let unstage = std::mem::take(&mut self.staging) && !(ends_batch && self.garbage > MOST_GARBAGE);
+        let sql = if unstage { &format!("{UNSTAGE}; COMMIT") } else { "COMMIT" };
+        self.client.batch_execute(sql).await
     }
 
     /// Rolls back.

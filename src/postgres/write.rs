@@ -59,7 +59,7 @@ async fn write_in_transactions(
                 if rest.is_empty() {
                     return finish(session, group, batch, tally).await;
                 }
-                session.commit().await?;
+                session.commit(false).await?;
             }
             Plain::Raced => {
                 session.roll_back().await?;
@@ -88,7 +88,7 @@ async fn finish(
     }
     apps(session, &batch.fold).await?;
     tally.dead_letters = dead_letter::keep(session, group, &batch.dead_letters).await?;
-    session.commit().await?;
+    session.commit(true).await?;
     Ok(Written::Stored(tally))
 }
 

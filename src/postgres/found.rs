@@ -222,14 +222,22 @@ async fn find_steps<'a>(session: &Session, flows: &Flows<'a>, found: &mut [Found
     }
     let client = session.client();
     let mut pieces = many.places.chunks(FLOWS_AT_ONCE).zip(many.flows.chunks(FLOWS_AT_ONCE));
-    let first = pieces.next().unwrap_or_default();
-    let (few, first) = try_join(
-        ask(client, &by_key, few.places.len(), &[&few.places, &few.flows, &few.steps]),
-        ask(client, &of_flows, first.0.len(), &[&first.0, &first.1]),
+    let (places, ids) = pieces.next().unwrap_or_default();
+    // An answer begins once the one before it has been taken whole.
+    let (few, rest) = try_join(
+        async {
+            match ask(client, &by_key, few.places.len(), &[&few.places, &few.flows, &few.steps]).await? {
+                None => Ok(Vec::new()),
+                Some(rows) => rows.try_collect::<Vec<Row>>().await,
+            }
+        },
+        ask(client, &of_flows, places.len(), &[&places, &ids]),
     )
     .await?;
-    see_steps(few, flows, found).await?;
-    see_steps(first, flows, found).await?;
+    for row in &few {
+        see_step(row, flows, found)?;
+    }
+    see_steps(rest, flows, found).await?;
     for (places, ids) in pieces {
         see_steps(ask(client, &of_flows, places.len(), &[&places, &ids]).await?, flows, found).await?;
     }
@@ -298,11 +306,16 @@ async fn see_steps<'a>(
     let Some(rows) = rows else { return Ok(()) };
     let mut rows = pin!(rows);
     while let Some(row) = rows.try_next().await? {
-        let place = usize::try_from(row.try_get::<_, i32>(0)?).ok();
-        let flow = place.and_then(|place| Some((found.get_mut(place)?, flows.get(place)?.1)));
-        if let Some((found, fold)) = flow {
-            found.see_step(fold, &row)?;
-        }
+        see_step(&row, flows, found)?;
+    }
+    Ok(())
+}
+
+fn see_step<'a>(row: &Row, flows: &Flows<'a>, found: &mut [Found<'a>]) -> Result<(), Error> {
+    let place = usize::try_from(row.try_get::<_, i32>(0)?).ok();
+    let flow = place.and_then(|place| Some((found.get_mut(place)?, flows.get(place)?.1)));
+    if let Some((found, fold)) = flow {
+        found.see_step(fold, row)?;
     }
     Ok(())
 }

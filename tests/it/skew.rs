@@ -1,7 +1,10 @@
 //! Write skew: transactions that are right one by one and would miss each other. One lane's transaction is held open
 //! in its middle while another lane writes; each test fails without the lock, or without the second try, that it names.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use flowtrail::{
     model::{Offset, Partition},
@@ -266,4 +269,24 @@ async fn what_another_lane_is_just_writing_into_a_row_is_not_overwritten() {
     let client = race(&url, other, vec![step("f", "1", 10), closed]).await;
     assert_eq!(number(&client, "SELECT count(*) FROM steps WHERE phase = 2 AND taskname = 't'").await, 1);
     assert_eq!(number(&client, "SELECT count(*) FROM flowstate WHERE phase = 2 AND appname = 'a'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_of_many_flows_with_few_steps_and_of_others_comes_in_one_go() {
+    let url = servers::database().await;
+    let (watch, mut session) = (servers::connect(&url).await, servers::session(&url).await);
+    let steps = || {
+        (0..2_000).flat_map(|number| {
+            let (id, count) = (format!("f{number}"), if number % 2 == 0 { 2 } else { 6 });
+            (0..count).map(move |step_id| {
+                let Event::Step(step) = step(&id, &step_id.to_string(), 10) else { unreachable!() };
+                Event::Step(StepEvent { output: vec![b'x'; 500].into(), ..step })
+            })
+        })
+    };
+    write(&mut session, steps()).await;
+    let before = rows::versions(&watch).await;
+    let again = write(&mut session, steps());
+    tokio::time::timeout(Duration::from_secs(30), again).await.expect("it is answered");
+    assert_eq!(rows::versions(&watch).await, before);
 }

@@ -6,6 +6,7 @@ pub mod look;
 mod batch;
 mod copy;
 mod dead_letter;
+mod encode;
 mod fault;
 mod found;
 mod gap;
@@ -29,6 +30,7 @@ pub(crate) use self::held::Holdings;
 pub use self::{
     batch::{Batch, Ops, Tally, Ways, Written},
     dead_letter::{DeadLetter, Removal, remove_letters},
+    encode::encode,
     fault::{Fault, sentence},
     gap::Gap,
     held::Held,

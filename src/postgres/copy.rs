@@ -30,28 +30,46 @@ pub(crate) struct Encoder {
     buffer: BytesMut,
 }
 
+impl Encoder {
+    /// Before the first row.
+    pub(crate) fn new() -> Self {
+        let mut buffer = BytesMut::with_capacity(CHUNK + (CHUNK >> 2));
+        buffer.put_slice(HEADER);
+        Self { buffer }
+    }
+
+    /// Begins a row of so many fields; gives what was written before it, once that is a chunk.
+    pub(crate) fn begin_row(&mut self, fields: i16) -> Option<Bytes> {
+        let chunk = (self.buffer.len() >= CHUNK).then(|| self.buffer.split().freeze());
+        self.buffer.put_i16(fields);
+        chunk
+    }
+
+    /// What is left, with the mark of the end.
+    pub(crate) fn finish(mut self) -> Bytes {
+        self.buffer.put_i16(-1);
+        self.buffer.freeze()
+    }
+}
+
 impl CopyRows {
     /// Begins the statement.
     pub(crate) async fn begin(client: &Client, statement: &Statement) -> Result<Self, Error> {
         let sink = Box::pin(client.copy_in(statement).await?);
-        let mut buffer = BytesMut::with_capacity(CHUNK + (CHUNK >> 2));
-        buffer.put_slice(HEADER);
-        Ok(Self { sink, row: Encoder { buffer } })
+        Ok(Self { sink, row: Encoder::new() })
     }
 
     /// Begins a row of so many fields, which the caller then writes in the order of the columns.
     pub(crate) async fn row(&mut self, fields: i16) -> Result<&mut Encoder, Error> {
-        if self.row.buffer.len() >= CHUNK {
-            self.sink.feed(self.row.buffer.split().freeze()).await?;
+        if let Some(chunk) = self.row.begin_row(fields) {
+            self.sink.feed(chunk).await?;
         }
-        self.row.buffer.put_i16(fields);
         Ok(&mut self.row)
     }
 
     /// Ends the statement and says how many rows Postgres took.
     pub(crate) async fn finish(mut self) -> Result<u64, Error> {
-        self.row.buffer.put_i16(-1);
-        self.sink.feed(self.row.buffer.split().freeze()).await?;
+        self.sink.feed(self.row.finish()).await?;
         self.sink.as_mut().finish().await
     }
 }

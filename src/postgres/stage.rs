@@ -127,7 +127,7 @@ pub(super) async fn copy_runs(
 }
 
 /// In the order of [`STEP_COLUMNS`].
-fn step_fields(to: &mut Encoder, row: &StepRow) {
+pub(super) fn step_fields(to: &mut Encoder, row: &StepRow) {
     to.int2(row.phase.number());
     to.text(row.task.as_deref());
     to.text(row.status.as_deref());
@@ -145,7 +145,7 @@ fn step_fields(to: &mut Encoder, row: &StepRow) {
 }
 
 /// In the order of [`RUN_COLUMNS`].
-fn run_fields(to: &mut Encoder, row: &RunRow) {
+pub(super) fn run_fields(to: &mut Encoder, row: &RunRow) {
     to.int2(row.phase.number());
     to.text(row.user.as_deref());
     to.text(row.app.as_deref());

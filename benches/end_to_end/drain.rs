@@ -135,7 +135,7 @@ impl Drain<'_> {
         Ok(Verified { seconds, events_per_second: exact(self.traffic.events) / seconds })
     }
 
-    /// Drains the topic into a database whose tables are empty.
+    /// Drains the topic into a database that has nothing of it.
     pub(crate) async fn run(&self, url: &str, group: &str) -> anyhow::Result<Drained> {
         let client = connect(url).await?;
         if self.statements {

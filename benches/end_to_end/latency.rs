@@ -38,10 +38,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Latency at one rate.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Latency {
-    rate: u32,
+    /// Events a second.
+    pub(crate) rate: u32,
     events: usize,
-    p50_ms: f64,
-    p99_ms: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
     greatest_ms: f64,
 }
 

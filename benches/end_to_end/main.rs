@@ -6,7 +6,8 @@
 //! written with everything known beforehand. What counts is the ratio of the two: it says little about the machine.
 //! There is a topic as runtimes fill it, one where start and end of a step are far apart, and one in disorder. What was
 //! drained of the first is compared with the topic by `flowtrail verify`, then drained again by another group; and a
-//! consumer that only decodes reads it, for the collector's processor time to be measured by.
+//! consumer that only decodes reads it, for the collector's processor time to be measured by. Then the same two bring
+//! new flows into tables that hold many steps already.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
 //!
@@ -18,6 +19,7 @@
 
 mod bare;
 mod drain;
+mod growth;
 mod latency;
 mod raw_copy;
 mod report;
@@ -108,16 +110,19 @@ enum Part {
     Drain(Order),
     /// A consumer that decodes and does nothing else.
     Bare,
+    /// New rows into tables that hold many.
+    Growth,
     /// From a producer's call to a visible row.
     Latency,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Drain(Order::First),
         Self::Drain(Order::Twice),
         Self::Drain(Order::Disorder),
         Self::Bare,
+        Self::Growth,
         Self::Latency,
     ];
 }
@@ -135,6 +140,7 @@ impl clap::ValueEnum for Part {
             Self::Drain(Order::Twice) => ("twice", "start and end of each step in different batches"),
             Self::Drain(Order::Disorder) => ("disorder", "duplicates, late events, shuffled"),
             Self::Bare => ("bare", "beside a consumer that decodes and does nothing else; needs first"),
+            Self::Growth => ("growth", "new flows into tables that hold many steps already"),
             Self::Latency => ("latency", "from a producer's call to a visible row"),
         };
         Some(clap::builder::PossibleValue::new(name).help(help))
@@ -147,19 +153,38 @@ struct Size {
     events: u32,
     rounds: u32,
     warm_up: bool,
+    growth: growth::Size,
     /// Events a second, and for how many seconds.
-    latency: ([u32; 2], u32),
+    latency: (&'static [u32], u32),
 }
 
 impl Args {
+    fn profile(&self) -> Profile {
+        self.profile.unwrap_or(if self.bench { Profile::Full } else { Profile::Quick })
+    }
+
     fn size(&self) -> Size {
-        let by_default = if self.bench { Profile::Full } else { Profile::Quick };
-        let (events, rounds, warm_up, seconds) = match self.profile.unwrap_or(by_default) {
-            Profile::Quick => (100_000, 1, false, 2),
-            Profile::Full => (1_000_000, 3, true, 20),
+        let size = match self.profile() {
+            Profile::Quick => Size {
+                events: 100_000,
+                rounds: 1,
+                warm_up: false,
+                growth: growth::Size { steps: &[1_000, 10_000], events: 20_000 },
+                latency: (&[1_000, 20_000], 2),
+            },
+            Profile::Full => Size {
+                events: 1_000_000,
+                rounds: 3,
+                warm_up: true,
+                growth: growth::Size { steps: &[100_000, 1_000_000, 10_000_000], events: 500_000 },
+                latency: (&[1_000, 5_000, 20_000, 50_000], 20),
+            },
         };
-        let (events, rounds) = (self.events.unwrap_or(events).max(1), self.rounds.unwrap_or(rounds).max(1));
-        Size { events, rounds, warm_up, latency: ([1_000, 20_000], seconds) }
+        Size {
+            events: self.events.unwrap_or(size.events).max(1),
+            rounds: self.rounds.unwrap_or(size.rounds).max(1),
+            ..size
+        }
     }
 
     fn parts(&self) -> Vec<Part> {
@@ -205,10 +230,11 @@ async fn main() -> anyhow::Result<()> {
         dev::reset(&data_dir)?;
     }
     let report = outcome?;
+    writeln!(io::stdout().lock(), "{report}")?;
     if let Some(path) = &args.json {
         fs::write(path, serde_json::to_vec_pretty(&report)?).with_context(|| path.display().to_string())?;
     }
-    Ok(writeln!(io::stdout().lock(), "{report}")?)
+    Ok(())
 }
 
 async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
@@ -239,11 +265,17 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
         }
         report.drains.push(drains);
     }
+    if args.parts().contains(&Part::Growth) {
+        let (traffic, size) = (Traffic::none(), args.size());
+        let drain = args.drain(stack, &traffic, &log);
+        let grown = growth::measure(&databases, &drain, size.growth, size.rounds, args.rerun_percent);
+        report.growth = Some(grown.await?);
+    }
     if args.parts().contains(&Part::Latency) {
         let (rates, seconds) = args.size().latency;
         let traffic = Traffic::none();
         let drain = args.drain(stack, &traffic, &log);
-        for rate in rates {
+        for &rate in rates {
             let name = format!("latency_{rate}");
             let url = databases.create(&name).await?;
             let latency = latency::measure(&drain, &url, rate, seconds).await?;
@@ -302,11 +334,26 @@ impl Databases {
     async fn create(&self, name: &str) -> anyhow::Result<String> {
         let admin = connect(&self.url).await?;
         admin.batch_execute(&format!("CREATE DATABASE {name}")).await?;
-        let (server, _) = self.url.rsplit_once('/').context("the stack's URL ends with a database")?;
-        let url = format!("{server}/{name}");
+        let url = self.url_of(name)?;
         schema::update(&mut connect(&url).await?, SCHEMA_PATIENCE).await?;
         admin.batch_execute("CHECKPOINT").await?;
         Ok(url)
+    }
+
+    /// Copies a database that nobody is connected to, file by file.
+    async fn copy_of(&self, template: &str, name: &str) -> anyhow::Result<String> {
+        let admin = connect(&self.url).await?;
+        // Postgres 14 copies so without being told.
+        let has_others = "SELECT current_setting('server_version_num')::int >= 150000";
+        let strategy = if admin.query_one(has_others, &[]).await?.get(0) { "STRATEGY file_copy" } else { "" };
+        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template} {strategy}")).await?;
+        admin.batch_execute("CHECKPOINT").await?;
+        self.url_of(name)
+    }
+
+    fn url_of(&self, name: &str) -> anyhow::Result<String> {
+        let (server, _) = self.url.rsplit_once('/').context("the stack's URL ends with a database")?;
+        Ok(format!("{server}/{name}"))
     }
 
     async fn remove(&self, name: &str) -> anyhow::Result<()> {

@@ -21,6 +21,7 @@ const CHUNK: usize = 128 << 10;
 const TABLES: [&str; 2] = ["steps", "flowstate"];
 
 /// The rows of a database, by session and table, each as the pieces of one binary `COPY`.
+#[derive(Clone)]
 pub(crate) struct Rows {
     sessions: Vec<Vec<(&'static str, Vec<Bytes>)>>,
 }
@@ -64,7 +65,7 @@ impl Rows {
         Ok(Self { sessions })
     }
 
-    /// Brings them into a database whose tables are empty: a transaction for each session.
+    /// Brings them into a database that has none of them: a transaction for each session.
     pub(crate) async fn copy_into(self, url: &str) -> anyhow::Result<Copied> {
         let client = connect(url).await?;
         let mut ready = Vec::new();

@@ -11,6 +11,7 @@ use crate::{
     bare::Bare,
     connect,
     drain::{Again, Drained, Verified},
+    growth::Growth,
     latency::Latency,
     raw_copy::Copied,
     traffic::{Contents, Order, Traffic},
@@ -30,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) drains: Vec<Drains>,
     /// What a consumer takes that does nothing else but decode; one for each round.
     pub(crate) bare: Vec<Bare>,
+    /// New rows into tables that hold many.
+    pub(crate) growth: Option<Growth>,
     /// From a producer's call to a row that others see.
     pub(crate) latencies: Vec<Latency>,
 }
@@ -60,6 +63,7 @@ pub(crate) struct Round {
 /// What it ran on.
 #[derive(Debug, Serialize)]
 struct Machine {
+    processor: String,
     cores: usize,
     memory_bytes: f64,
     postgres: String,
@@ -71,6 +75,7 @@ impl Machine {
     async fn here(client: &Client, data_dir: &Path) -> anyhow::Result<Self> {
         let memory = fs::read_to_string("/proc/meminfo")?;
         Ok(Self {
+            processor: processor().unwrap_or_else(|| "unknown".to_owned()),
             cores: thread::available_parallelism()?.get(),
             memory_bytes: usage::kilobytes(&memory, "MemTotal:").unwrap_or_default(),
             postgres: client.query_one("SHOW server_version", &[]).await?.get(0),
@@ -78,6 +83,13 @@ impl Machine {
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
         })
     }
+}
+
+/// As Linux calls it, where the maker gave it a name.
+fn processor() -> Option<String> {
+    let information = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let name = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "))?.1;
+    Some(name.trim().to_owned())
 }
 
 /// As Kafka says in its log.
@@ -97,6 +109,14 @@ fn commit() -> Option<String> {
     Some(git(&["rev-parse", "--short", "HEAD"])? + if changed { "+" } else { "" })
 }
 
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { processor, cores, memory_bytes, postgres, kafka, .. } = self;
+        let gigabytes = memory_bytes / 1000.0 / MEGABYTE;
+        write!(f, "{cores} cores ({processor}), {gigabytes:.0} GB; Postgres {postgres}, Kafka {kafka}")
+    }
+}
+
 impl Report {
     /// Without any figure yet.
     pub(crate) async fn new(databases: &Databases, data_dir: &Path, args: &Args) -> anyhow::Result<Self> {
@@ -106,6 +126,7 @@ impl Report {
             settings: args.settings.iter().chain(&args.postgres_settings).cloned().collect(),
             drains: Vec::new(),
             bare: Vec::new(),
+            growth: None,
             latencies: Vec::new(),
         })
     }
@@ -224,24 +245,23 @@ struct Line {
 
 impl Line {
     /// Median, least and greatest.
-    fn summary(mut self) -> [String; 3] {
-        self.values.sort_by(f64::total_cmp);
-        let at = |index: usize| self.values.get(index).copied().unwrap_or(f64::NAN);
-        let last = self.values.len().saturating_sub(1);
-        let median = f64::midpoint(at(last / 2), at(last.div_ceil(2)));
+    fn summary(self) -> [String; 3] {
         let digits = self.digits;
-        [median, at(0), at(last)].map(|value| format!("{value:.digits$}"))
+        spread(self.values).map(|value| format!("{value:.digits$}"))
     }
+}
+
+/// Median, least and greatest.
+pub(crate) fn spread(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    let last = values.len().saturating_sub(1);
+    [f64::midpoint(at(last / 2), at(last.div_ceil(2))), at(0), at(last)]
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cores, memory_bytes, postgres, kafka, commit } = &self.machine;
-        let gigabytes = memory_bytes / 1000.0 / MEGABYTE;
-        writeln!(
-            f,
-            "flowtrail {commit} on {cores} cores, {gigabytes:.0} GB; Postgres {postgres}, Kafka {kafka}"
-        )?;
+        writeln!(f, "flowtrail {} on {}", self.machine.commit, self.machine)?;
         if !self.settings.is_empty() {
             writeln!(f, "settings: {}", self.settings.join(" "))?;
         }
@@ -263,6 +283,9 @@ impl fmt::Display for Report {
                 "\nbeside a consumer that decodes and does nothing else\n{}",
                 table(self.bare_lines())
             )?;
+        }
+        if let Some(growth) = &self.growth {
+            writeln!(f, "\n{growth}")?;
         }
         for latency in &self.latencies {
             writeln!(f, "\n{latency}")?;

@@ -19,6 +19,7 @@ use flowtrail::{
 };
 use prost::Message as _;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -143,7 +144,7 @@ pub(crate) struct Contents {
     pub(crate) dead_letters: i64,
 }
 
-/// Fills the topic, and works out with the merge law what the tables have to hold.
+/// Fills the topic of an order.
 pub(crate) async fn publish(
     bootstrap_servers: &str,
     order: Order,
@@ -151,12 +152,23 @@ pub(crate) async fn publish(
     rerun_percent: f64,
 ) -> anyhow::Result<Traffic> {
     say(&format!("publishing {events} events: {}", order.title()));
+    let records = move || order.arrange(synthetic(events, rerun_percent));
+    let traffic = send(bootstrap_servers, order.topic(), records).await?;
+    Ok(Traffic { order, ..traffic })
+}
+
+/// Fills a topic, and works out with the merge law what the tables have to hold.
+pub(crate) async fn send<R: Iterator<Item = Record>>(
+    bootstrap_servers: &str,
+    topic: &'static str,
+    records: impl FnOnce() -> R + Send + 'static,
+) -> anyhow::Result<Traffic> {
     let kafka = config::Kafka { bootstrap_servers: bootstrap_servers.to_owned(), ..config::Kafka::default() };
-    Admin::new(&kafka)?.ensure_topic(order.topic(), PARTITIONS, &[], TIMEOUT).await?;
+    Admin::new(&kafka)?.ensure_topic(topic, PARTITIONS, &[], TIMEOUT).await?;
     let blocking = tokio::task::spawn_blocking(move || {
         let producer = Producer::new(&kafka, Partitioner::Murmur2, TIMEOUT)?;
         let options = Options {
-            topic: order.topic().to_owned(),
+            topic: topic.to_owned(),
             rate: 0,
             timeout: TIMEOUT,
             stop_at_failure: true,
@@ -164,7 +176,7 @@ pub(crate) async fn publish(
         };
         let mut fold = Fold::default();
         let mut broken = None;
-        let records = order.arrange(synthetic(events, rerun_percent)).inspect(|record| {
+        let records = records().inspect(|record| {
             if let Err(error) = add(&mut fold, record) {
                 broken.get_or_insert(error);
             }
@@ -174,7 +186,8 @@ pub(crate) async fn publish(
         if let Some(error) = broken {
             return Err(error);
         }
-        Ok(Traffic { order, events: sent.queued, expected: Contents::expected(&fold.settle()) })
+        let expected = Contents::expected(&fold.settle());
+        Ok(Traffic { order: Order::First, events: sent.queued, expected })
     });
     blocking.await?
 }
@@ -188,6 +201,28 @@ pub(crate) fn synthetic(events: u32, rerun_percent: f64) -> impl Iterator<Item =
         ..SyntheticOptions::default()
     };
     Synthetic::new(options).take(usize::try_from(events).unwrap_or(usize::MAX))
+}
+
+/// The same under a flow id that says nothing of its neighbours, as UUIDs do.
+pub(crate) fn scatter(mut record: Record) -> Record {
+    use flowtrail::proto::v1::history_event::Event;
+    match &mut record.event.event {
+        Some(Event::Flow(flow)) => {
+            scatter_id(&mut flow.flow_instance_id);
+            scatter_id(&mut flow.rerun_of_flow_instance_id);
+        }
+        Some(Event::Step(step)) => scatter_id(&mut step.flow_instance_id),
+        Some(Event::Rewind(rewind)) => scatter_id(&mut rewind.flow_instance_id),
+        _ => {}
+    }
+    Record::from(record.event)
+}
+
+fn scatter_id(id: &mut String) {
+    if !id.is_empty() {
+        let digest: [u8; 32] = Sha256::digest(&*id).into();
+        *id = format!("{:032x}", digest.first_chunk().copied().map_or(0, u128::from_be_bytes));
+    }
 }
 
 fn add(fold: &mut Fold, record: &Record) -> anyhow::Result<()> {
@@ -252,6 +287,21 @@ impl Contents {
             payload_bytes: row.get(7),
             dead_letters: row.get(8),
         })
+    }
+
+    /// Of two that share no flow, together.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            steps: self.steps + other.steps,
+            flows: self.flows + other.flows,
+            superseded: self.superseded + other.superseded,
+            runs: self.runs + other.runs,
+            rewinds: self.rewinds + other.rewinds,
+            closed: self.closed + other.closed,
+            reruns: self.reruns + other.reruns,
+            payload_bytes: self.payload_bytes + other.payload_bytes,
+            dead_letters: self.dead_letters + other.dead_letters,
+        }
     }
 
     /// An error that names both, if what is stored is something else.

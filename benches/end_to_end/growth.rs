@@ -67,6 +67,11 @@ impl Grown {
         spread(self.rounds.iter().map(of).collect())
     }
 
+    /// Steps that the tables hold before.
+    pub(crate) fn steps(&self) -> f64 {
+        f64::from(u32::try_from(self.before.steps).unwrap_or(u32::MAX))
+    }
+
     fn ratio(&self) -> [f64; 3] {
         self.spread(|round| round.drain.rows_per_second / round.copy.rows_per_second)
     }

@@ -21,6 +21,8 @@ mod bare;
 mod drain;
 mod growth;
 mod latency;
+mod page;
+mod plot;
 mod raw_copy;
 mod report;
 mod statements;
@@ -28,7 +30,6 @@ mod traffic;
 mod usage;
 
 use std::{
-    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -84,6 +85,9 @@ struct Args {
     /// Also write the report there, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also write plots into that folder, as SVG
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// Only read a topic of a Kafka at this address, decode, and say what that took; this program starts itself so
     #[arg(long, hide = true, requires = "bare_topic")]
     bare: Option<String>,
@@ -232,7 +236,10 @@ async fn main() -> anyhow::Result<()> {
     let report = outcome?;
     writeln!(io::stdout().lock(), "{report}")?;
     if let Some(path) = &args.json {
-        fs::write(path, serde_json::to_vec_pretty(&report)?).with_context(|| path.display().to_string())?;
+        page::write_json(&report, path)?;
+    }
+    if let Some(folder) = &args.plots {
+        page::write_plots(&report, folder)?;
     }
     Ok(())
 }

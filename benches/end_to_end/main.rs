@@ -13,6 +13,7 @@
 //!
 //! ```text
 //! cargo bench --bench end_to_end -- --events 1000000 --rounds 3 --json report.json
+//! cargo bench --bench end_to_end -- --report docs/performance.md
 //! ```
 //!
 //! A run whose tables do not hold exactly what the merge law makes of the traffic fails, however fast it was.
@@ -88,6 +89,9 @@ struct Args {
     /// Also write plots into that folder, as SVG
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
+    /// Also write the report into that page, between its two marks, with JSON and plots in a folder beside it
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Only read a topic of a Kafka at this address, decode, and say what that took; this program starts itself so
     #[arg(long, hide = true, requires = "bare_topic")]
     bare: Option<String>,
@@ -215,6 +219,10 @@ async fn main() -> anyhow::Result<()> {
         let took = bare::consume(servers, topic, args.size().events)?;
         return Ok(serde_json::to_writer(io::stdout().lock(), &took)?);
     }
+    if let Some(path) = &args.report {
+        // Rather now than after all the work.
+        page::around(path)?;
+    }
     let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("end_to_end");
     dev::reset(&data_dir)?;
     let mut options = StackOptions::new(&data_dir);
@@ -240,6 +248,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if let Some(folder) = &args.plots {
         page::write_plots(&report, folder)?;
+    }
+    if let Some(path) = &args.report {
+        page::update(&report, path, args.profile() == Profile::Quick)?;
     }
     Ok(())
 }

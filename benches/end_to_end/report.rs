@@ -118,6 +118,16 @@ impl fmt::Display for Machine {
 }
 
 impl Report {
+    /// What it ran on.
+    pub(crate) fn machine(&self) -> String {
+        self.machine.to_string()
+    }
+
+    /// The commit that it is of.
+    pub(crate) fn commit(&self) -> &str {
+        &self.machine.commit
+    }
+
     /// Without any figure yet.
     pub(crate) async fn new(databases: &Databases, data_dir: &Path, args: &Args) -> anyhow::Result<Self> {
         Ok(Self {

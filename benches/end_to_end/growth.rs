@@ -216,7 +216,7 @@ impl fmt::Display for Growth {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN).set_header([
             "steps before",
-            "GB before",
+            "MB before",
             "rows/s ÷ raw COPY's",
             "least",
             "greatest",
@@ -243,10 +243,9 @@ impl Grown {
         let [median, least, greatest] = self.ratio().map(|ratio| format!("{ratio:.3}"));
         let whole = |of: fn(&Round) -> f64| format!("{:.0}", self.spread(of)[0]);
         let ratio = |of: fn(&Round) -> f64| format!("{:.2}", self.spread(of)[0]);
-        let gigabytes = self.database_bytes / 10_000_000;
         [
             self.before.steps.to_string(),
-            format!("{}.{:02}", gigabytes / 100, gigabytes % 100),
+            (self.database_bytes / 1_000_000).to_string(),
             median,
             least,
             greatest,

@@ -83,10 +83,9 @@ pub(crate) async fn measure(
     drain: &Drain<'_>,
     size: Size,
     rounds: u32,
-    rerun_percent: f64,
 ) -> anyhow::Result<Growth> {
     say(&format!("publishing {} events of flows with random ids", size.events));
-    let records = move || traffic::synthetic(size.events, rerun_percent).map(traffic::scatter);
+    let records = move || traffic::synthetic(size.events, 0.0).map(traffic::scatter);
     let traffic = traffic::send(drain.bootstrap_servers, TOPIC, records).await?;
     let drain = Drain { topic: TOPIC, traffic: &traffic, ..*drain };
 

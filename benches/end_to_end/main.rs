@@ -68,9 +68,6 @@ struct Args {
     /// What to measure; may be repeated [default: everything]
     #[arg(long = "only", value_enum, value_name = "PART")]
     only: Vec<Part>,
-    /// How many ended flows in a hundred are run again
-    #[arg(long, default_value_t = 1.0)]
-    rerun_percent: f64,
     /// Another build of flowtrail to measure, for a comparison
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_flowtrail"))]
     program: PathBuf,
@@ -125,8 +122,9 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Drain(Order::First),
+        Self::Drain(Order::Reruns),
         Self::Drain(Order::Twice),
         Self::Drain(Order::Disorder),
         Self::Bare,
@@ -145,6 +143,7 @@ impl clap::ValueEnum for Part {
             Self::Drain(Order::First) => {
                 ("first", "first delivery, the comparison of it, and the same topic again")
             }
+            Self::Drain(Order::Reruns) => ("reruns", "first delivery, some flows run again"),
             Self::Drain(Order::Twice) => ("twice", "start and end of each step in different batches"),
             Self::Drain(Order::Disorder) => ("disorder", "duplicates, late events, shuffled"),
             Self::Bare => ("bare", "beside a consumer that decodes and does nothing else; needs first"),
@@ -261,9 +260,7 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
     let mut report = Report::new(&databases, stack.data_dir(), args).await?;
     for (number, part) in args.parts().into_iter().enumerate() {
         let Part::Drain(order) = part else { continue };
-        let traffic =
-            traffic::publish(stack.bootstrap_servers(), order, args.size().events, args.rerun_percent)
-                .await?;
+        let traffic = traffic::publish(stack.bootstrap_servers(), order, args.size().events).await?;
         let drain = args.drain(stack, &traffic, &log);
         let mut drains = Drains::new(&traffic);
         let rounds =
@@ -286,7 +283,7 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
     if args.parts().contains(&Part::Growth) {
         let (traffic, size) = (Traffic::none(), args.size());
         let drain = args.drain(stack, &traffic, &log);
-        let grown = growth::measure(&databases, &drain, size.growth, size.rounds, args.rerun_percent);
+        let grown = growth::measure(&databases, &drain, size.growth, size.rounds);
         report.growth = Some(grown.await?);
     }
     if args.parts().contains(&Part::Latency) {

@@ -25,7 +25,6 @@ const MEGABYTE: f64 = 1_000_000.0;
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: Machine,
-    rerun_percent: f64,
     settings: Vec<String>,
     /// What was drained, by the order in which the events came.
     pub(crate) drains: Vec<Drains>,
@@ -132,7 +131,6 @@ impl Report {
     pub(crate) async fn new(databases: &Databases, data_dir: &Path, args: &Args) -> anyhow::Result<Self> {
         Ok(Self {
             machine: Machine::here(&connect(&databases.url).await?, data_dir).await?,
-            rerun_percent: args.rerun_percent,
             settings: args.settings.iter().chain(&args.postgres_settings).cloned().collect(),
             drains: Vec::new(),
             bare: Vec::new(),
@@ -179,7 +177,7 @@ impl Drains {
             Order::Twice => vec![line("writes/s ÷ raw COPY's rows/s", 3, &|r| {
                 r.drain.events_per_second / r.copy.rows_per_second
             })],
-            Order::First | Order::Disorder => {
+            Order::First | Order::Reruns | Order::Disorder => {
                 vec![line("rows/s ÷ raw COPY's", 3, &|r| r.drain.rows_per_second / r.copy.rows_per_second)]
             }
         };
@@ -279,10 +277,9 @@ impl fmt::Display for Report {
             let Contents { steps, flows, superseded, .. } = &drains.rows;
             writeln!(
                 f,
-                "\n{}: {} events ({} % of flows run again) → {steps} steps, {flows} flows, {superseded} superseded steps; rounds: {}",
+                "\n{}: {} events → {steps} steps, {flows} flows, {superseded} superseded steps; rounds: {}",
                 drains.order.title(),
                 drains.events,
-                self.rerun_percent,
                 drains.rounds.len(),
             )?;
             writeln!(f, "{}", table(drains.lines()))?;

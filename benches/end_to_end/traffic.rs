@@ -38,6 +38,8 @@ const MAX_PAYLOAD: usize = 4 << 20;
 pub(crate) enum Order {
     /// As runtimes say them: start and end of a step some milliseconds and eight flows apart.
     First,
+    /// So too, and one flow in a hundred is run again.
+    Reruns,
     /// All that is not an end before all ends: every row is written twice.
     Twice,
     /// A tenth comes twice, a twentieth late, and all of it shuffled within ten thousand.
@@ -54,6 +56,7 @@ impl Order {
     pub(crate) fn topic(self) -> &'static str {
         match self {
             Self::First => "flow.history",
+            Self::Reruns => "flow.history.reruns",
             Self::Twice => "flow.history.twice",
             Self::Disorder => "flow.history.disorder",
         }
@@ -63,14 +66,19 @@ impl Order {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::First => "first delivery",
+            Self::Reruns => "first delivery, 1 % of the flows run again",
             Self::Twice => "every row written twice",
             Self::Disorder => "10 % twice, 5 % late, shuffled within 10 000",
         }
     }
 
+    fn rerun_percent(self) -> f64 {
+        if self == Self::Reruns { 1.0 } else { 0.0 }
+    }
+
     fn arrange(self, records: impl Iterator<Item = Record> + 'static) -> Box<dyn Iterator<Item = Record>> {
         match self {
-            Self::First => Box::new(records),
+            Self::First | Self::Reruns => Box::new(records),
             Self::Twice => {
                 let (ends, rest): (Vec<Record>, Vec<Record>) = records.partition(is_end);
                 Box::new(rest.into_iter().chain(ends))
@@ -145,14 +153,9 @@ pub(crate) struct Contents {
 }
 
 /// Fills the topic of an order.
-pub(crate) async fn publish(
-    bootstrap_servers: &str,
-    order: Order,
-    events: u32,
-    rerun_percent: f64,
-) -> anyhow::Result<Traffic> {
+pub(crate) async fn publish(bootstrap_servers: &str, order: Order, events: u32) -> anyhow::Result<Traffic> {
     say(&format!("publishing {events} events: {}", order.title()));
-    let records = move || order.arrange(synthetic(events, rerun_percent));
+    let records = move || order.arrange(synthetic(events, order.rerun_percent()));
     let traffic = send(bootstrap_servers, order.topic(), records).await?;
     Ok(Traffic { order, ..traffic })
 }

@@ -26,19 +26,24 @@ class Comparison:
 
     def table(self, table, expected, lines):
         key_columns, columns = TABLES[table]
-        seen = set()
+        seen, others = set(), {}
         for text in lines:
             cells = text.rstrip("\n").split("\t", len(key_columns))
             key, row = "\t".join(cells[:len(key_columns)]), "".join(cells[len(key_columns):])
             self.counts["rows"] += 1
             wanted = expected.get(key)
-            if key in seen:
-                self.found("doubled", table, key, "is there twice")
-            elif wanted is None:
+            if wanted is None:
                 self.found("doubled", table, key, "is there and should not be")
+            elif key in seen:
+                self.found("doubled", table, key, "is there twice")
+                # Of two rows the one that is wanted counts, wherever it lies.
+                if row == wanted:
+                    others.pop(key, None)
             elif row != wanted:
-                self.differs(table, key, columns, row.split("\t"), wanted.split("\t"))
+                others[key] = row
             seen.add(key)
+        for key, row in others.items():
+            self.differs(table, key, columns, row.split("\t"), expected[key].split("\t"))
         for key in expected.keys() - seen:
             self.found("lost", table, key)
 

@@ -136,7 +136,7 @@ async fn round(
     let url = databases.copy_of(TEMPLATE, &copied_into).await?;
     let copy = rows.clone().copy_into(&url).await?;
     databases.remove(&copied_into).await?;
-    Ok(Round { drain: drained, verify: None, again: None, copy })
+    Ok(Round { drain: drained, verify: None, again: None, copy, races: Vec::new() })
 }
 
 /// Keeps some of the rows to fill the tables with, so many steps and all else of their flows, and empties the tables.

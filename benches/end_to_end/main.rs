@@ -8,6 +8,7 @@
 //! drained of the first is compared with the topic by `flowtrail verify`, then drained again by another group; and a
 //! consumer that only decodes reads it, for the collector's processor time to be measured by. Then the same two bring
 //! new flows into tables that hold many steps already.
+//! Where `--only peers` asks for them, other ways to get the same events into the same tables take their turn in each round.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
 //!
@@ -23,6 +24,7 @@ mod drain;
 mod growth;
 mod latency;
 mod page;
+mod peers;
 mod plot;
 mod raw_copy;
 mod report;
@@ -36,7 +38,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::{Parser as _, ValueEnum as _};
 use flowtrail::{
     dev::{self, Stack, StackOptions},
     schema,
@@ -46,6 +48,7 @@ use tokio_postgres::{Client, NoTls};
 
 use self::{
     drain::Drain,
+    peers::{Peer, Peers, Truth},
     report::{Drains, Report, Round},
     traffic::{Order, Traffic},
 };
@@ -65,9 +68,12 @@ struct Args {
     /// How much of everything; quick only shows that it runs
     #[arg(long, value_enum)]
     profile: Option<Profile>,
-    /// What to measure; may be repeated [default: everything]
+    /// What to measure; may be repeated [default: everything but peers]
     #[arg(long = "only", value_enum, value_name = "PART")]
     only: Vec<Part>,
+    /// Which rivals take part in peers; may be repeated [default: all]
+    #[arg(long = "peer", value_enum, value_name = "RIVAL")]
+    peers: Vec<Peer>,
     /// Another build of flowtrail to measure, for a comparison
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_flowtrail"))]
     program: PathBuf,
@@ -122,7 +128,7 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Drain(Order::First),
         Self::Drain(Order::Reruns),
         Self::Drain(Order::Twice),
@@ -130,7 +136,13 @@ impl Part {
         Self::Bare,
         Self::Growth,
         Self::Latency,
+        Self::Drain(Order::Peers),
     ];
+
+    /// Rivals are fetched, by the hundred megabytes, only for those who ask for them.
+    fn is_default(self) -> bool {
+        self != Self::Drain(Order::Peers)
+    }
 }
 
 impl clap::ValueEnum for Part {
@@ -146,6 +158,7 @@ impl clap::ValueEnum for Part {
             Self::Drain(Order::Reruns) => ("reruns", "first delivery, some flows run again"),
             Self::Drain(Order::Twice) => ("twice", "start and end of each step in different batches"),
             Self::Drain(Order::Disorder) => ("disorder", "duplicates, late events, shuffled"),
+            Self::Drain(Order::Peers) => ("peers", "beside rivals, see benches/peers/README.md"),
             Self::Bare => ("bare", "beside a consumer that decodes and does nothing else; needs first"),
             Self::Growth => ("growth", "new flows into tables that hold many steps already"),
             Self::Latency => ("latency", "from a producer's call to a visible row"),
@@ -195,7 +208,23 @@ impl Args {
     }
 
     fn parts(&self) -> Vec<Part> {
-        if self.only.is_empty() { Part::ALL.to_vec() } else { self.only.clone() }
+        let by_default = || Part::ALL.into_iter().filter(|part| part.is_default()).collect();
+        if self.only.is_empty() { by_default() } else { self.only.clone() }
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        if self.peers.is_empty() { Peer::value_variants().to_vec() } else { self.peers.clone() }
+    }
+
+    async fn ready_peers<'a>(
+        &self,
+        stack: &Stack,
+        traffic: &'a Traffic,
+    ) -> anyhow::Result<Option<Peers<'a>>> {
+        if traffic.order != Order::Peers {
+            return Ok(None);
+        }
+        Peers::ready(self.peers(), stack.bootstrap_servers(), stack.data_dir(), traffic).await.map(Some)
     }
 
     fn drain<'a>(&'a self, stack: &'a Stack, traffic: &'a Traffic, log: &'a Path) -> Drain<'a> {
@@ -263,8 +292,13 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
         let traffic = traffic::publish(stack.bootstrap_servers(), order, args.size().events).await?;
         let drain = args.drain(stack, &traffic, &log);
         let mut drains = Drains::new(&traffic);
-        let rounds =
-            Rounds { drain: &drain, databases: &databases, traffic: &traffic, verify: order == Order::First };
+        let rounds = Rounds {
+            drain: &drain,
+            databases: &databases,
+            traffic: &traffic,
+            verify: order == Order::First,
+            peers: args.ready_peers(stack, &traffic).await?,
+        };
         // Only the server's first drain is another one.
         if args.size().warm_up && number == 0 {
             let round = rounds.run(0).await?;
@@ -309,6 +343,8 @@ struct Rounds<'a> {
     traffic: &'a Traffic,
     /// The topic is compared with the tables and drained once more.
     verify: bool,
+    /// Who drains it too, in the rounds that count.
+    peers: Option<Peers<'a>>,
 }
 
 impl Rounds<'_> {
@@ -323,6 +359,8 @@ impl Rounds<'_> {
         let client = connect(&url).await?;
         traffic.expected.compare(&traffic::Contents::stored(&client).await?)?;
         let rows = raw_copy::Rows::of(&client).await?;
+        let peers = self.peers.as_ref().filter(|_| number > 0);
+        let truth = if peers.is_some() { Some(Truth::of(&client).await?) } else { None };
         drop(client);
         let (mut verify, mut again) = (None, None);
         if self.verify {
@@ -335,7 +373,11 @@ impl Rounds<'_> {
         let url = databases.create(&copied_into).await?;
         let copy = rows.copy_into(&url).await?;
         databases.remove(&copied_into).await?;
-        Ok(Round { drain: drained, verify, again, copy })
+        let races = match (peers, truth) {
+            (Some(peers), Some(truth)) => peers.race(databases, number, &truth).await?,
+            _ => Vec::new(),
+        };
+        Ok(Round { drain: drained, verify, again, copy, races })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     drain::{Again, Drained, Verified},
     growth::Growth,
     latency::Latency,
+    peers::{self, Race},
     raw_copy::Copied,
     traffic::{Contents, Order, Traffic},
     usage,
@@ -57,6 +58,8 @@ pub(crate) struct Round {
     pub(crate) again: Option<Again>,
     /// What it is measured by.
     pub(crate) copy: Copied,
+    /// Rivals, where they were measured.
+    pub(crate) races: Vec<Race>,
 }
 
 /// What it ran on.
@@ -177,7 +180,7 @@ impl Drains {
             Order::Twice => vec![line("writes/s ÷ raw COPY's rows/s", 3, &|r| {
                 r.drain.events_per_second / r.copy.rows_per_second
             })],
-            Order::First | Order::Reruns | Order::Disorder => {
+            Order::First | Order::Peers | Order::Reruns | Order::Disorder => {
                 vec![line("rows/s ÷ raw COPY's", 3, &|r| r.drain.rows_per_second / r.copy.rows_per_second)]
             }
         };
@@ -283,6 +286,9 @@ impl fmt::Display for Report {
                 drains.rounds.len(),
             )?;
             writeln!(f, "{}", table(drains.lines()))?;
+            if let Some(table) = peers::table(&drains.rounds, drains.events) {
+                writeln!(f, "\nbeside rivals; medians\n{table}")?;
+            }
         }
         if !self.bare.is_empty() {
             writeln!(
@@ -321,6 +327,7 @@ impl fmt::Display for Round {
             f,
             "drained in {:.2} s, {:.0} rows/s; raw COPY {:.2} s, {:.0} rows/s",
             self.drain.seconds, self.drain.rows_per_second, self.copy.seconds, self.copy.rows_per_second
-        )
+        )?;
+        self.races.iter().try_for_each(|race| write!(f, "; {race}"))
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum Order {
     Twice,
     /// A tenth comes twice, a twentieth late, and all of it shuffled within ten thousand.
     Disorder,
+    /// As `First`, on a topic that rivals read too. None of them could store a flow that is run again.
+    Peers,
 }
 
 /// Events that come late come behind so many others.
@@ -59,6 +61,7 @@ impl Order {
             Self::Reruns => "flow.history.reruns",
             Self::Twice => "flow.history.twice",
             Self::Disorder => "flow.history.disorder",
+            Self::Peers => "flow.history.peers",
         }
     }
 
@@ -69,6 +72,7 @@ impl Order {
             Self::Reruns => "first delivery, 1 % of the flows run again",
             Self::Twice => "every row written twice",
             Self::Disorder => "10 % twice, 5 % late, shuffled within 10 000",
+            Self::Peers => "first delivery, beside rivals",
         }
     }
 
@@ -78,7 +82,7 @@ impl Order {
 
     fn arrange(self, records: impl Iterator<Item = Record> + 'static) -> Box<dyn Iterator<Item = Record>> {
         match self {
-            Self::First | Self::Reruns => Box::new(records),
+            Self::First | Self::Peers | Self::Reruns => Box::new(records),
             Self::Twice => {
                 let (ends, rest): (Vec<Record>, Vec<Record>) = records.partition(is_end);
                 Box::new(rest.into_iter().chain(ends))

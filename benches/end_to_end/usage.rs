@@ -90,6 +90,37 @@ pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<f64> {
     kilobytes(&status, "VmHWM:").context("no VmHWM")
 }
 
+/// A process and all that it started and they started, as far as they run.
+pub(crate) fn with_descendants(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = Stat::of(i32::try_from(pid)?) else { continue };
+        parents.push((pid, u32::try_from(stat.parent)?));
+    }
+    let mut found = vec![pid];
+    let mut generation = 0..1;
+    while let Some(of) = found.get(generation.clone()).filter(|of| !of.is_empty()) {
+        let children = parents.iter().filter(|(_, parent)| of.contains(parent)).map(|(pid, _)| *pid);
+        let children: Vec<u32> = children.collect();
+        generation = generation.end..generation.end + children.len();
+        found.extend(children);
+    }
+    Ok(found)
+}
+
+/// Processor seconds that processes took, and those of their children that have ended.
+pub(crate) fn cpu_of(pids: &[u32]) -> anyhow::Result<f64> {
+    pids.iter().map(|pid| Stat::of(i32::try_from(*pid)?).map(|stat| stat.seconds + stat.ended_children)).sum()
+}
+
+/// The most memory that each of some processes held, added up, in bytes.
+pub(crate) fn peak_of(pids: &[u32]) -> anyhow::Result<f64> {
+    pids.iter().map(|pid| peak_memory(*pid)).sum()
+}
+
 /// A line like `VmHWM:   1024 kB` of a file in `/proc`, in bytes.
 pub(crate) fn kilobytes(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;

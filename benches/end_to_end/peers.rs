@@ -48,6 +48,8 @@ const LEAST_EVENTS_PER_SECOND: u64 = 1_000;
 pub(crate) enum Peer {
     /// A consumer written by hand.
     Python,
+    /// Kafka Connect with the JDBC sink of Debezium.
+    Debezium,
 }
 
 impl Peer {
@@ -55,6 +57,7 @@ impl Peer {
     fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
+            Self::Debezium => "debezium",
         }
     }
 

@@ -198,7 +198,7 @@ impl Default for Collector {
             batch_rows: 20_000,
             batch_bytes: 4 << 20,
             linger_ms: 5,
-            lane_buffer_bytes: 4 << 20,
+            lane_buffer_bytes: 2 << 20,
             max_payload_bytes: 4 << 20,
             dead_letter_topic: String::new(),
             on_gap: OnGap::Halt,

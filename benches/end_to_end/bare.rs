@@ -42,7 +42,7 @@ pub(crate) fn consume(bootstrap_servers: &str, topic: &str, events: u32) -> anyh
         .set("bootstrap.servers", bootstrap_servers)
         .set("group.id", "bench-bare")
         .set("enable.auto.commit", "false")
-        .set("queued.max.messages.kbytes", "8192")
+        .set("queued.max.messages.kbytes", "6144")
         .set("fetch.message.max.bytes", "1048576")
         .set("fetch.queue.backoff.ms", "10")
         .set("fetch.wait.max.ms", "100")

@@ -18,7 +18,7 @@ use crate::config;
 const DEFAULTS: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "cooperative-sticky"),
     // By default librdkafka prefetches 64 MB for each partition, and that is a soft limit.
-    ("queued.max.messages.kbytes", "8192"),
+    ("queued.max.messages.kbytes", "6144"),
     ("fetch.message.max.bytes", "1048576"),
     // After a full queue it would wait a second before it fetches again.
     ("fetch.queue.backoff.ms", "10"),

@@ -30,28 +30,6 @@ pub(crate) struct Encoder {
     buffer: BytesMut,
 }
 
-impl Encoder {
-    /// Before the first row.
-    pub(crate) fn new() -> Self {
-        let mut buffer = BytesMut::with_capacity(CHUNK + (CHUNK >> 2));
-        buffer.put_slice(HEADER);
-        Self { buffer }
-    }
-
-    /// Begins a row of so many fields; gives what was written before it, once that is a chunk.
-    pub(crate) fn begin_row(&mut self, fields: i16) -> Option<Bytes> {
-        let chunk = (self.buffer.len() >= CHUNK).then(|| self.buffer.split().freeze());
-        self.buffer.put_i16(fields);
-        chunk
-    }
-
-    /// What is left, with the mark of the end.
-    pub(crate) fn finish(mut self) -> Bytes {
-        self.buffer.put_i16(-1);
-        self.buffer.freeze()
-    }
-}
-
 impl CopyRows {
     /// Begins the statement.
     pub(crate) async fn begin(client: &Client, statement: &Statement) -> Result<Self, Error> {
@@ -75,6 +53,26 @@ impl CopyRows {
 }
 
 impl Encoder {
+    /// Before the first row.
+    pub(crate) fn new() -> Self {
+        let mut buffer = BytesMut::with_capacity(CHUNK + (CHUNK >> 2));
+        buffer.put_slice(HEADER);
+        Self { buffer }
+    }
+
+    /// Begins a row of so many fields; gives what was written before it, once that is a chunk.
+    pub(crate) fn begin_row(&mut self, fields: i16) -> Option<Bytes> {
+        let chunk = (self.buffer.len() >= CHUNK).then(|| self.buffer.split().freeze());
+        self.buffer.put_i16(fields);
+        chunk
+    }
+
+    /// What is left, with the mark of the end.
+    pub(crate) fn finish(mut self) -> Bytes {
+        self.buffer.put_i16(-1);
+        self.buffer.freeze()
+    }
+
     /// A field of a few bytes, with its length, in one go.
     fn fixed<const N: usize, const WITH_LENGTH: usize>(&mut self, value: [u8; N]) {
         let mut field = [0; WITH_LENGTH];

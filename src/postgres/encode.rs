@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{
     copy::Encoder,
-    stage::{run_fields, step_fields},
+    stage::{Run, Step, Stored, put_run, put_step},
+    straight::counted,
 };
 use crate::{
     model::FlowId,
@@ -16,27 +17,20 @@ use crate::{
 pub fn encode(fold: &Fold, mut send: impl FnMut(Bytes)) {
     let mut flows: Vec<(&FlowId, &FlowFold)> = fold.flows.iter().collect();
     flows.sort_unstable_by_key(|(flow, _)| *flow);
+    let stored = Stored::Nothing;
     let mut to = Encoder::new();
-    for (flow, fold) in &flows {
-        for ((step, execution), row) in &fold.steps {
+    for &(flow, fold) in &flows {
+        for (key, row) in &fold.steps {
             to.begin_row(17).into_iter().for_each(&mut send);
-            to.text(Some(flow.as_str()));
-            to.text(Some(step.as_str()));
-            to.int8(*execution);
-            step_fields(&mut to, row);
+            put_step(&mut to, &Step { flow, key, row, stored }, |_, _| ());
         }
     }
     send(to.finish());
     let mut to = Encoder::new();
-    for (flow, fold) in &flows {
-        for (run, row) in &fold.runs {
+    for &(flow, fold) in &flows {
+        for (&number, row) in &fold.runs {
             to.begin_row(20).into_iter().for_each(&mut send);
-            to.text(Some(flow.as_str()));
-            to.int8(*run);
-            to.int4(0);
-            let time = row.start.zip(row.end).map(|(start, end)| start.millis_until(end));
-            to.text(time.as_deref());
-            run_fields(&mut to, row);
+            put_run(&mut to, &Run { flow, number, row, stored, named_by: 0 }, counted);
         }
     }
     send(to.finish());

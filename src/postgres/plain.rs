@@ -19,19 +19,11 @@ use super::{
     refusal::WriteError,
     session::{Parameters, Session},
     snapshot,
-    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, stage},
+    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, qualified, stage},
     straight,
     write::{LOCK, LOCK_SHARED},
 };
-use crate::{
-    model::{FlowId, RunRow, StepRow},
-    pipeline::merge::FlowFold,
-};
-
-/// Columns, each with the name of its row.
-pub(super) fn of(row: &str, columns: &str) -> String {
-    columns.split(',').map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")
-}
+use crate::{model::FlowId, pipeline::merge::FlowFold};
 
 /// What became of the flows.
 pub(super) enum Plain<'a> {
@@ -48,7 +40,7 @@ static REPLACE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE steps t SET ({STEP_COLUMNS}) = ROW ({}) FROM ft_stage_step s WHERE t.ctid = s.at AND t.xmin = s.by \
          AND t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid",
-        of("s", STEP_COLUMNS)
+        qualified("s", STEP_COLUMNS)
     )
 });
 
@@ -78,7 +70,7 @@ static REPLACE_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE flowstate t SET ({RUN_COLUMNS}) = ROW ({}), executiontime = {} FROM ft_stage_run s \
          WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = s.flowinstanceid",
-        of("s", RUN_COLUMNS),
+        qualified("s", RUN_COLUMNS),
         execution_time("s.starttime", "s.endtime"),
     )
 });
@@ -135,6 +127,7 @@ pub(super) async fn write<'a>(
 }
 
 /// How the rows of a batch are to be written; each list is sorted by key.
+#[derive(Default)]
 struct Plan<'a, 'f> {
     /// Under the exclusive lock.
     special: Flows<'a>,
@@ -151,16 +144,7 @@ struct Plan<'a, 'f> {
 
 impl<'a: 'f, 'f> Plan<'a, 'f> {
     fn of(flows: &Flows<'a>, found: &'f [Found<'a>]) -> Self {
-        let mut plan = Self {
-            special: Vec::new(),
-            plain: Vec::new(),
-            new_steps: Vec::new(),
-            new_runs: Vec::new(),
-            changing_steps: Vec::new(),
-            changing_runs: Vec::new(),
-            same_steps: 0,
-            same_runs: 0,
-        };
+        let mut plan = Self::default();
         for (&(flow, fold), found) in flows.iter().zip(found) {
             let shown = found.run.as_ref().map(|(run, _)| *run);
             let new_run = fold.runs.keys().any(|run| shown != Some(*run));
@@ -178,39 +162,37 @@ impl<'a: 'f, 'f> Plan<'a, 'f> {
     fn add_steps(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: &'f Found<'a>) {
         let mut met = found.steps.iter().peekable();
         for (key, row) in &fold.steps {
-            let (stored, row): (_, &'f StepRow) = match met.next_if(|(found, _)| *found == key) {
-                None => {
-                    self.new_steps.push(Step { flow, key, row, stored: Stored::Nothing });
-                    continue;
-                }
-                Some((_, Met::Same)) => {
-                    self.same_steps += 1;
-                    continue;
-                }
-                Some((_, Met::Becomes(seen, joined))) => (Stored::Version(*seen), joined),
-                Some((_, Met::Unknown)) => (Stored::Row, row),
-            };
-            self.changing_steps.push(Step { flow, key, row, stored });
+            let met = met.next_if(|(found, _)| *found == key).map(|(_, met)| met);
+            match to_store(met, row) {
+                None => self.same_steps += 1,
+                Some((row, stored @ Stored::Nothing)) => self.new_steps.push(Step { flow, key, row, stored }),
+                Some((row, stored)) => self.changing_steps.push(Step { flow, key, row, stored }),
+            }
         }
     }
 
     fn add_runs(&mut self, flow: &'a FlowId, fold: &'a FlowFold, found: &'f Found<'a>) {
         let named_by = found.named_by;
+        let met = found.run.as_ref().map(|(_, met)| met);
         for (&number, row) in &fold.runs {
-            let (stored, row): (_, &'f RunRow) = match &found.run {
-                None => {
-                    self.new_runs.push(Run { flow, number, row, stored: Stored::Nothing, named_by });
-                    continue;
+            match to_store(met, row) {
+                None => self.same_runs += 1,
+                Some((row, stored @ Stored::Nothing)) => {
+                    self.new_runs.push(Run { flow, number, row, stored, named_by });
                 }
-                Some((_, Met::Same)) => {
-                    self.same_runs += 1;
-                    continue;
-                }
-                Some((_, Met::Becomes(seen, joined))) => (Stored::Version(*seen), joined),
-                Some((_, Met::Unknown)) => (Stored::Row, row),
-            };
-            self.changing_runs.push(Run { flow, number, row, stored, named_by });
+                Some((row, stored)) => self.changing_runs.push(Run { flow, number, row, stored, named_by }),
+            }
         }
+    }
+}
+
+/// What is to be stored of a row, given the stored one of its key; nothing where that says all of it already.
+fn to_store<'f, T>(met: Option<&'f Met<T>>, row: &'f T) -> Option<(&'f T, Stored)> {
+    match met {
+        None => Some((row, Stored::Nothing)),
+        Some(Met::Same) => None,
+        Some(Met::Becomes(seen, joined)) => Some((joined, Stored::Version(*seen))),
+        Some(Met::Unknown) => Some((row, Stored::Row)),
     }
 }
 

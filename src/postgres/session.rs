@@ -35,7 +35,8 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 ";
 
-const UNSTAGE: &str = "DELETE FROM ft_stage_step; DELETE FROM ft_stage_run; DELETE FROM ft_stage_flow; DELETE FROM ft_stage_named";
+const UNSTAGE_AND_COMMIT: &str = "DELETE FROM ft_stage_step; DELETE FROM ft_stage_run; DELETE FROM ft_stage_flow; \
+    DELETE FROM ft_stage_named; COMMIT";
 const TRUNCATE: &str = "TRUNCATE ft_stage_step, ft_stage_run, ft_stage_flow, ft_stage_named";
 
 const TEMP_TABLES: &str = include_str!("stage.sql");
@@ -148,8 +149,7 @@ impl Session {
     /// [`Session::begin_batch`], if the batch ends here.
     pub(super) async fn commit(&mut self, ends_batch: bool) -> Result<(), Error> {
         let unstage = std::mem::take(&mut self.staging) && !(ends_batch && self.garbage > MOST_GARBAGE);
-        let sql = if unstage { &format!("{UNSTAGE}; COMMIT") } else { "COMMIT" };
-        self.client.batch_execute(sql).await
+        self.client.batch_execute(if unstage { UNSTAGE_AND_COMMIT } else { "COMMIT" }).await
     }
 
     /// Rolls back.

@@ -17,11 +17,11 @@ use tokio_postgres::{Error, Row};
 use super::{
     batch::{Flows, Tally},
     law::{RUN, STEP, execution_time},
-    plain::{UPDATE_RUNS, of},
+    plain::UPDATE_RUNS,
     refusal::WriteError,
     session::{Parameters, Session},
     snapshot,
-    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, stage},
+    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, qualified, stage},
     write::{LOCK, LOCK_EXCLUSIVE},
 };
 use crate::{
@@ -78,7 +78,7 @@ static UNFOLD_RUNS: LazyLock<String> = LazyLock::new(|| {
          FROM ft_stage_flow f CROSS JOIN LATERAL \
             (SELECT * FROM flowstate t WHERE t.flowinstanceid = f.flowinstanceid LIMIT 1) t \
          WHERE f.runs AND (SELECT r.run FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid LIMIT 1) IS NULL",
-        of("t", RUN_COLUMNS),
+        qualified("t", RUN_COLUMNS),
     )
 });
 static PUT_RUNS: LazyLock<String> = LazyLock::new(|| {

@@ -19,6 +19,11 @@ pub(super) const STEP_COLUMNS: &str = "phase, taskname, status, starttime, endti
 pub(super) const RUN_COLUMNS: &str = "phase, userid, appname, appversion, flowname, hostid, starttime, endtime, \
     status, parentflowinstanceid, parentflowname, rerunofflowinstanceid, flowinput, flowoutput, error, traceid";
 
+/// Columns, each with the name of its row.
+pub(super) fn qualified(row: &str, columns: &str) -> String {
+    columns.split(',').map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")
+}
+
 const COPY_STEP: &str = "COPY ft_stage_step FROM STDIN (FORMAT binary)";
 const COPY_RUN: &str = "COPY ft_stage_run FROM STDIN (FORMAT binary)";
 
@@ -94,11 +99,7 @@ pub(super) async fn copy_steps(
     let mut copy = CopyRows::begin(session.client(), &statement).await?;
     for step in steps {
         let to = copy.row(17 + fields).await?;
-        to.text(Some(step.flow.as_str()));
-        to.text(Some(step.key.0.as_str()));
-        to.int8(step.key.1);
-        more(to, step);
-        step_fields(to, step.row);
+        put_step(to, step, &more);
     }
     copy.finish().await.map_err(|error| WriteError::of_copy(error, steps.iter().map(|step| step.flow)))
 }
@@ -118,16 +119,30 @@ pub(super) async fn copy_runs(
     let mut copy = CopyRows::begin(session.client(), &statement).await?;
     for run in runs {
         let to = copy.row(18 + fields).await?;
-        to.text(Some(run.flow.as_str()));
-        to.int8(run.number);
-        more(to, run);
-        run_fields(to, run.row);
+        put_run(to, run, &more);
     }
     copy.finish().await.map_err(|error| WriteError::of_copy(error, runs.iter().map(|run| run.flow)))
 }
 
+/// A step as [`copy_steps`] has it.
+pub(super) fn put_step(to: &mut Encoder, step: &Step<'_>, more: impl Fn(&mut Encoder, &Step<'_>)) {
+    to.text(Some(step.flow.as_str()));
+    to.text(Some(step.key.0.as_str()));
+    to.int8(step.key.1);
+    more(to, step);
+    step_fields(to, step.row);
+}
+
+/// A run as [`copy_runs`] has it.
+pub(super) fn put_run(to: &mut Encoder, run: &Run<'_>, more: impl Fn(&mut Encoder, &Run<'_>)) {
+    to.text(Some(run.flow.as_str()));
+    to.int8(run.number);
+    more(to, run);
+    run_fields(to, run.row);
+}
+
 /// In the order of [`STEP_COLUMNS`].
-pub(super) fn step_fields(to: &mut Encoder, row: &StepRow) {
+fn step_fields(to: &mut Encoder, row: &StepRow) {
     to.int2(row.phase.number());
     to.text(row.task.as_deref());
     to.text(row.status.as_deref());
@@ -145,7 +160,7 @@ pub(super) fn step_fields(to: &mut Encoder, row: &StepRow) {
 }
 
 /// In the order of [`RUN_COLUMNS`].
-pub(super) fn run_fields(to: &mut Encoder, row: &RunRow) {
+fn run_fields(to: &mut Encoder, row: &RunRow) {
     to.int2(row.phase.number());
     to.text(row.user.as_deref());
     to.text(row.app.as_deref());

@@ -57,13 +57,15 @@ pub(super) async fn write(
 
 async fn copy(session: &Session, steps: &[Step<'_>], runs: &[Run<'_>]) -> Result<(u64, u64), WriteError> {
     session.prepare_all([COPY_STEPS.as_str(), &COPY_RUNS]).await?;
-    let counted = |to: &mut Encoder, run: &Run<'_>| {
-        to.int4(run.named_by);
-        let time = run.row.start.zip(run.row.end).map(|(start, end)| start.millis_until(end));
-        to.text(time.as_deref());
-    };
     let savepoint = async { Ok(session.client().batch_execute("SAVEPOINT straight").await?) };
     let ((), steps) = try_join(savepoint, copy_steps(session, &COPY_STEPS, 0, steps, |_, _| ())).await?;
     // Not sent ahead: if the first one failed, this one would not begin, and the driver then loses the connection.
     Ok((steps, copy_runs(session, &COPY_RUNS, 2, runs, counted).await?))
+}
+
+/// `reruncount` and `executiontime`.
+pub(super) fn counted(to: &mut Encoder, run: &Run<'_>) {
+    to.int4(run.named_by);
+    let time = run.row.start.zip(run.row.end).map(|(start, end)| start.millis_until(end));
+    to.text(time.as_deref());
 }

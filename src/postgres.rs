@@ -15,6 +15,7 @@ mod law;
 mod offset;
 mod offset_reader;
 mod plain;
+mod pool;
 mod pooler;
 pub mod read;
 mod refusal;
@@ -35,6 +36,7 @@ pub use self::{
     gap::Gap,
     held::Held,
     offset::{LastRecord, Progress, Stored, read as read_offsets},
+    pool::{Pool, PoolError, Reader},
     pooler::keeps_sessions,
     refusal::{Refusal, WriteError},
     session::Session,

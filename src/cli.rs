@@ -31,6 +31,7 @@ mod lag;
 mod output;
 mod publish;
 mod schema;
+mod serve;
 mod slice;
 mod verify;
 mod when;
@@ -88,6 +89,8 @@ enum Command {
     Dev(dev::Args),
     /// Write what runtimes say on Kafka to Postgres, as a member of the consumer group
     Collect(collect::Args),
+    /// Take what Flogo apps post to their state service, and put it on Kafka
+    Serve(serve::Args),
     /// Put events on a topic, from files, stdin or made up
     Publish(publish::Args),
     /// Show how far a consumer group is behind, in records and seconds
@@ -168,6 +171,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         #[cfg(feature = "dev-stack")]
         Command::Dev(args) => Box::pin(dev::run(args, &loaded)).await.map(Outcome::from),
         Command::Collect(args) => Box::pin(collect::run(args, config)).await.map(Outcome::from),
+        Command::Serve(args) => Box::pin(serve::run(args, config)).await.map(Outcome::from),
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),
         Command::Verify(args) => Box::pin(verify::run(args, config)).await,
@@ -260,6 +264,7 @@ mod tests {
         let letters = ["list", "show", "retry", "drop", "export"].map(|name| ["deadletter", name]);
         let others = [
             &["lag"][..],
+            &["serve"],
             &["verify"],
             &["doctor"],
             &["flow"],

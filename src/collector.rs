@@ -303,5 +303,5 @@ async fn wait_for(thread: thread::JoinHandle<()>) {
 /// A fresh [`Health`] for a configuration.
 pub fn health(config: &Config) -> Arc<Health> {
     let stall_after = Duration::from_millis(config.collector.stall_after_ms);
-    Arc::new(Health::new(stall_after, clock::monotonic()))
+    Arc::new(Health::new(&Condition::OF_A_COLLECTOR, stall_after, clock::monotonic()))
 }

@@ -36,6 +36,8 @@ pub struct Config {
     pub collector: Collector,
     /// Where health and metrics are served.
     pub http: Http,
+    /// How what apps post over HTTP becomes events.
+    pub gateway: Gateway,
     /// What to do about tables that are not as wanted.
     pub schema: Schema,
 }
@@ -102,6 +104,27 @@ pub enum OnGap {
 pub struct Http {
     /// Address to bind, `host:port`; port 0 takes a free one.
     pub listen: String,
+}
+
+/// `[gateway]`
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    /// Address of `flowtrail serve`, `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// Topic that events are put on.
+    pub topic: String,
+    /// How long a request may take, in milliseconds.
+    pub deadline_ms: u64,
+    /// Bytes of a request's body.
+    pub max_body_bytes: usize,
+    /// Folder that keeps events while Kafka is away; empty: none, and such requests are refused.
+    pub spool_dir: String,
+    /// How many bytes that folder may hold.
+    pub spool_bytes: u64,
+    /// Whether events of an app that `appstate` has switched off are left out.
+    pub enforce_appstate: bool,
+    /// Sessions with Postgres that requests share.
+    pub sessions: usize,
 }
 
 /// `[schema]`
@@ -212,6 +235,21 @@ impl Default for Collector {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".to_owned() }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:9190".to_owned(),
+            topic: "flow.history".to_owned(),
+            deadline_ms: 5_000,
+            max_body_bytes: 4 << 20,
+            spool_dir: String::new(),
+            spool_bytes: 1 << 30,
+            enforce_appstate: false,
+            sessions: 8,
+        }
     }
 }
 

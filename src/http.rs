@@ -133,7 +133,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_page_answers_and_the_server_stops() {
-        let health = Arc::new(Health::new(Duration::from_secs(1), clock::monotonic()));
+        let health =
+            Arc::new(Health::new(&Condition::OF_A_COLLECTOR, Duration::from_secs(1), clock::monotonic()));
         let metrics = crate::metrics::install().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let router = router(Arc::clone(&health), metrics);

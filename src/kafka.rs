@@ -4,6 +4,7 @@ pub mod admin;
 pub(crate) mod block;
 pub(crate) mod broker;
 pub mod client;
+pub mod confirmed;
 pub(crate) mod hollow;
 pub mod lag;
 mod lease;

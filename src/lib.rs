@@ -3,7 +3,7 @@
 //! The way of a message, and the modules in that order:
 //!
 //! 1. a runtime says what happened in the contract of [`proto`]; [`flogo`] is how a Flogo app's words become that,
-//! 2. [`publish`] puts it on a Kafka topic,
+//! 2. [`gateway`] takes it over HTTP and [`publish`] from files, and they put it on a Kafka topic,
 //! 3. [`kafka`] takes part in the consumer group and reads it,
 //! 4. [`pipeline`] decodes it, groups by flow instance, merges what belongs to one row, and stores batches,
 //!    ([`collector`] wires it all together),
@@ -23,6 +23,8 @@ pub mod flogo;
 
 pub mod publish;
 
+pub mod gateway;
+
 pub mod kafka;
 
 pub mod pipeline;
@@ -36,6 +38,8 @@ pub mod schema;
 pub mod verify;
 
 pub mod doctor;
+
+pub mod server;
 
 pub mod http;
 

@@ -111,6 +111,16 @@ metrics! {
         "Stretches of a partition that could not be read any more, by cause.";
     PAUSES = "flowtrail_pauses_total", Kind::Counter, Count, [],
         "Times that partitions were paused because their lane had no room.";
+    GATEWAY_REQUESTS = "flowtrail_gateway_requests_total", Kind::Counter, Count, ["route", "code"],
+        "Requests that write, by route and by the status of their answer.";
+    GATEWAY_DURATION = "flowtrail_gateway_request_duration_seconds", SECONDS, Seconds, ["route"],
+        "From the head of a request that writes to its answer.";
+    GATEWAY_SPOOLED = "flowtrail_gateway_spooled_total", Kind::Counter, Count, [],
+        "Events kept in the spool since Kafka was away.";
+    GATEWAY_SPOOL_BYTES = "flowtrail_gateway_spool_bytes", Kind::Gauge, Bytes, [],
+        "Bytes of the events that wait in the spool for Kafka.";
+    GATEWAY_SWITCHED_OFF = "flowtrail_gateway_switched_off_total", Kind::Counter, Count, [],
+        "Events that were not kept since their app is switched off.";
     BUILD_INFO = "flowtrail_build_info", Kind::Gauge, Count, ["version"],
         "Always 1; the label says which build this is.";
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, Seconds, [],
@@ -328,6 +338,28 @@ pub fn gap(cause: &'static str) {
 /// Partitions were paused.
 pub fn pause() {
     counter!(PAUSES.name).increment(1);
+}
+
+/// A request that writes was answered.
+pub fn gateway_request(route: String, code: u16, took: Duration) {
+    histogram!(GATEWAY_DURATION.name, "route" => route.clone()).record(took);
+    counter!(GATEWAY_REQUESTS.name, "route" => route, "code" => code.to_string()).increment(1);
+}
+
+/// An event was kept in the spool.
+pub fn gateway_spooled() {
+    counter!(GATEWAY_SPOOLED.name).increment(1);
+}
+
+/// So much waits in the spool.
+#[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "exact up to 8 PiB")]
+pub fn gateway_spool_bytes(bytes: u64) {
+    gauge!(GATEWAY_SPOOL_BYTES.name).set(bytes as f64);
+}
+
+/// An event was not kept, since its app is switched off.
+pub fn gateway_switched_off() {
+    counter!(GATEWAY_SWITCHED_OFF.name).increment(1);
 }
 
 /// Exact up to 2^32, which no batch reaches.

@@ -167,6 +167,7 @@ mod tests {
         assert_eq!(format!("{:?}", loaded.config.collector), format!("{:?}", defaults.collector));
         assert_eq!(loaded.config.kafka.topics, defaults.kafka.topics);
         assert_eq!(loaded.config.http.listen, defaults.http.listen);
+        assert_eq!(format!("{:?}", loaded.config.gateway), format!("{:?}", defaults.gateway));
         assert_eq!(loaded.config.schema.mode, defaults.schema.mode);
     }
 

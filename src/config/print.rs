@@ -52,6 +52,7 @@ fn shown(slot: Slot<'_>) -> Option<Value> {
         Slot::List(entries, _) => Some(Value::Array(entries.iter().cloned().map(Value::String).collect())),
         Slot::Url(url) => url.as_ref().map(|url| Value::String(redact_url(url.expose_secret()).into_owned())),
         Slot::Choice(choice) => Some(Value::String(choice.word().to_owned())),
+        Slot::Switch(on) => Some(Value::Boolean(*on)),
     }
 }
 

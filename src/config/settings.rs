@@ -41,6 +41,7 @@ pub(super) enum Slot<'a> {
     List(&'a mut Vec<String>, fn(&str) -> Result<(), String>),
     Url(&'a mut Option<SecretString>),
     Choice(&'a mut dyn Choice),
+    Switch(&'a mut bool),
 }
 
 /// One setting.
@@ -57,7 +58,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 17] = [
+pub(super) const SETTINGS: [Setting; 25] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -104,6 +105,26 @@ pub(super) const SETTINGS: [Setting; 17] = [
         slot: |c| Slot::Long(&mut c.collector.stall_after_ms, range(1_000, 86_400_000, "milliseconds")),
     },
     Setting { key: "http.listen", slot: |c| Slot::Text(&mut c.http.listen, check_listen) },
+    Setting { key: "gateway.listen", slot: |c| Slot::Text(&mut c.gateway.listen, check_listen) },
+    Setting { key: "gateway.topic", slot: |c| Slot::Text(&mut c.gateway.topic, check_one_topic) },
+    Setting {
+        key: "gateway.deadline_ms",
+        slot: |c| Slot::Long(&mut c.gateway.deadline_ms, range(10, 600_000, "milliseconds")),
+    },
+    Setting {
+        key: "gateway.max_body_bytes",
+        slot: |c| Slot::Size(&mut c.gateway.max_body_bytes, range(1 << 10, 1 << 28, "bytes")),
+    },
+    Setting { key: "gateway.spool_dir", slot: |c| Slot::Text(&mut c.gateway.spool_dir, |_| Ok(())) },
+    Setting {
+        key: "gateway.spool_bytes",
+        slot: |c| Slot::Long(&mut c.gateway.spool_bytes, range(1 << 20, 1 << 44, "bytes")),
+    },
+    Setting { key: "gateway.enforce_appstate", slot: |c| Slot::Switch(&mut c.gateway.enforce_appstate) },
+    Setting {
+        key: "gateway.sessions",
+        slot: |c| Slot::Size(&mut c.gateway.sessions, range(1, 1_000, "sessions")),
+    },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
 ];
 
@@ -136,6 +157,13 @@ impl Slot<'_> {
                 let Raw::Text(url) = raw else { return Err("want a connection string".to_owned()) };
                 Connection::parse(&url)?;
                 *place = Some(SecretString::from(url));
+            }
+            Self::Switch(place) => {
+                *place = match &raw {
+                    Raw::Word(word) | Raw::Text(word) if word.trim() == "true" => true,
+                    Raw::Word(word) | Raw::Text(word) if word.trim() == "false" => false,
+                    _ => return Err("want true or false".to_owned()),
+                };
             }
             Self::Choice(place) => {
                 let known = matches!(&raw, Raw::Text(word) if place.choose(word));
@@ -228,10 +256,14 @@ fn check_brokers(text: &str) -> Result<(), String> {
 }
 
 fn check_optional_topic(topic: &str) -> Result<(), String> {
+    if topic.is_empty() { Ok(()) } else { check_one_topic(topic) }
+}
+
+fn check_one_topic(topic: &str) -> Result<(), String> {
     if topic.starts_with('^') {
         return Err("want the name of a topic, not a regular expression".to_owned());
     }
-    if topic.is_empty() { Ok(()) } else { check_topic(topic) }
+    check_topic(topic)
 }
 
 fn check_topic(name: &str) -> Result<(), String> {

@@ -16,16 +16,20 @@ pub enum Condition {
     Database,
     /// Kafka has taken this process into its group.
     Group,
+    /// What is to be written is kept: by Kafka, or by a spool while Kafka is away.
+    Kafka,
 }
 
 impl Condition {
-    const ALL: [Self; 3] = [Self::Schema, Self::Database, Self::Group];
+    /// What a collector needs.
+    pub const OF_A_COLLECTOR: [Self; 3] = [Self::Schema, Self::Database, Self::Group];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Schema => "schema",
             Self::Database => "database",
             Self::Group => "group",
+            Self::Kafka => "kafka",
         }
     }
 }
@@ -80,8 +84,8 @@ pub struct Health {
 
 #[derive(Debug)]
 struct State {
-    /// By [`Condition`]: why it does not hold, or nothing where it does.
-    unmet: [Option<String>; 3],
+    /// Of each condition that counts: why it does not hold, or nothing where it does.
+    conditions: Vec<(Condition, Option<String>)>,
     /// Records that wait; nothing where unknown.
     lag: Option<u64>,
     /// The last progress, or when records began to wait, whichever is later.
@@ -89,10 +93,12 @@ struct State {
 }
 
 impl Health {
-    /// Nothing is known yet: not ready, and alive until `stall_after` has gone by with records waiting.
-    pub fn new(stall_after: Duration, now: Instant) -> Self {
-        let unmet = Condition::ALL.map(|_| Some("not looked at yet".to_owned()));
-        Self { stall_after, state: Mutex::new(State { unmet, lag: None, last_progress: now }) }
+    /// Nothing is known yet: not ready before each of `conditions` holds, and alive until `stall_after` has gone by with
+    /// records waiting.
+    pub fn new(conditions: &[Condition], stall_after: Duration, now: Instant) -> Self {
+        let unknown = |condition: &Condition| (*condition, Some("not looked at yet".to_owned()));
+        let conditions = conditions.iter().map(unknown).collect();
+        Self { stall_after, state: Mutex::new(State { conditions, lag: None, last_progress: now }) }
     }
 
     /// The condition holds.
@@ -123,7 +129,7 @@ impl Health {
     /// Whether this process is ready for work.
     pub fn readiness(&self) -> Report {
         let state = self.lock();
-        let checks = Condition::ALL.iter().zip(&state.unmet).map(|(condition, unmet)| Check {
+        let checks = state.conditions.iter().map(|(condition, unmet)| Check {
             name: condition.name(),
             status: if unmet.is_none() { Status::Ok } else { Status::Fail },
             reason: unmet.clone(),
@@ -135,8 +141,9 @@ impl Health {
     pub fn liveness(&self, now: Instant) -> Report {
         let state = self.lock();
         let idle_for = now.saturating_duration_since(state.last_progress);
-        let [_, database, _] = &state.unmet;
-        let (status, reason) = match (state.lag.unwrap_or(0), database) {
+        let database = state.conditions.iter().find(|(condition, _)| *condition == Condition::Database);
+        let database_is_away = database.and_then(|(_, unmet)| unmet.as_ref());
+        let (status, reason) = match (state.lag.unwrap_or(0), database_is_away) {
             (0, _) => (Status::Ok, None),
             (lag, _) if idle_for <= self.stall_after => (Status::Ok, Some(format!("{lag} records wait"))),
             (lag, Some(why)) => (Status::Ok, Some(format!("{lag} records wait for the database: {why}"))),
@@ -150,12 +157,11 @@ impl Health {
 
     fn put(&self, condition: Condition, reason: Option<String>) {
         let mut state = self.lock();
-        let [schema, database, group] = &mut state.unmet;
-        *match condition {
-            Condition::Schema => schema,
-            Condition::Database => database,
-            Condition::Group => group,
-        } = reason;
+        let known = state.conditions.iter_mut().find(|(known, _)| *known == condition);
+        // What does not count for this role is not kept.
+        if let Some((_, unmet)) = known {
+            *unmet = reason;
+        }
     }
 
     /// A panic elsewhere leaves the state whole: every change to it is one call.
@@ -172,7 +178,7 @@ mod tests {
 
     fn health() -> (Health, Instant) {
         let start = crate::clock::monotonic();
-        let health = Health::new(LIMIT, start);
+        let health = Health::new(&Condition::OF_A_COLLECTOR, LIMIT, start);
         health.met(Condition::Database);
         (health, start)
     }
@@ -224,6 +230,16 @@ mod tests {
         let report = health.liveness(second(start, 600));
         assert_eq!(report.status, Status::Ok);
         assert!(report.checks[0].reason.as_deref().unwrap().contains("connection refused"));
+    }
+
+    #[test]
+    fn only_what_counts_for_a_role_is_looked_at() {
+        let health = Health::new(&[Condition::Kafka], LIMIT, crate::clock::monotonic());
+        health.unmet(Condition::Database, "away");
+        assert_eq!(health.readiness().status, Status::Fail);
+        health.met(Condition::Kafka);
+        assert_eq!(health.readiness().checks.len(), 1);
+        assert_eq!(health.readiness().status, Status::Ok);
     }
 
     #[test]

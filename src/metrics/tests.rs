@@ -21,6 +21,10 @@ fn rendered() -> String {
         postgres_error("retry");
         gap("expired");
         pause();
+        gateway_request("/v1/instances/start".to_owned(), 200, Duration::from_millis(2));
+        gateway_spooled();
+        gateway_spool_bytes(4_096);
+        gateway_switched_off();
     });
     exposition.lag().set("flow.history", 0, 7, Some(1.5));
     exposition.lag().set("odd\"topic\\", 1, 0, None);

@@ -73,7 +73,7 @@ impl Pool {
     ///
     /// Takes no longer than three times [`WAIT`]. Dropping the future gives up the place in the queue.
     pub async fn get(&self) -> Result<Reader, PoolError> {
-        match self.sessions.get().await {
+        match Box::pin(self.sessions.get()).await {
             Ok(session) => Ok(Reader { session }),
             Err(managed::PoolError::Backend(error)) => Err(PoolError::Away(error)),
             Err(managed::PoolError::Timeout(TimeoutType::Wait)) => {

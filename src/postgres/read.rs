@@ -8,12 +8,14 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
+mod gateway;
 mod letter;
 mod list;
 mod payload;
 mod show;
 
 pub use self::{
+    gateway::{greatest_execution, switched_off},
     letter::{Letter, LetterFilter, LetterSummary, count_letters, letters, whole_letters},
     list::{Filter, list, start_of},
     payload::Payload,

@@ -18,7 +18,10 @@ mod deadletter;
 mod dev;
 mod doctor;
 mod gaps;
+mod gateway;
 mod groups;
+#[path = "../support/http.rs"]
+mod http_client;
 mod input;
 mod law;
 mod lock_cost;

@@ -35,7 +35,8 @@ fn assert_same(got: &Rows, wanted: &Rows) {
     }
 }
 
-async fn assert_expected(client: &tokio_postgres::Client) {
+/// Nothing is stored but what the recording says.
+pub async fn assert_expected(client: &tokio_postgres::Client) {
     let (flows, steps) = expected();
     assert_same(&rows::flows(client).await, &flows);
     assert_same(&rows::steps(client).await, &steps);

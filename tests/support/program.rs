@@ -92,7 +92,17 @@ pub struct Process {
 impl Process {
     /// Starts `flowtrail collect` and waits until it says where it serves.
     pub async fn collect(config: &Config) -> Self {
-        let mut command = configured(config, ["collect", "--http", "127.0.0.1:0"]);
+        Self::start(configured(config, ["collect", "--http", "127.0.0.1:0"])).await
+    }
+
+    /// Starts `flowtrail serve` with more arguments, and waits until it says where.
+    pub async fn serve(config: &Config, more: &[&str]) -> Self {
+        let mut command = configured(config, ["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--topic", &config.gateway.topic]).args(more);
+        Self::start(command).await
+    }
+
+    async fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = line_with(&mut log, "address=").await;

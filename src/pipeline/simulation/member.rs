@@ -15,7 +15,7 @@ use super::{
 use crate::{
     collector::{Lanes, Shown, Tasks},
     config::{Config, OnGap},
-    http::Health,
+    http::{Condition, Health},
     kafka::rebalance::Assignment,
     pipeline::consume::{Consume, Setup},
 };
@@ -37,7 +37,8 @@ impl Member {
         config.collector.lanes = LANES;
         config.collector.batch_rows = 30;
         config.collector.lane_buffer_bytes = 8 << 10;
-        let health = Arc::new(Health::new(Duration::from_mins(5), now.into_std()));
+        let health =
+            Arc::new(Health::new(&Condition::OF_A_COLLECTOR, Duration::from_mins(5), now.into_std()));
         let shown = Shown { health: health.clone(), lag: Arc::default() };
         let assignment = Arc::new(Assignment::new(LANES));
         let (commands, stop) = (mpsc::channel(), CancellationToken::new());

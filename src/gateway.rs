@@ -1,0 +1,20 @@
+//! The gateway: what Flogo apps post to their state service goes to Kafka.
+//!
+//! A request becomes an event ([`crate::flogo`]), and is answered once the event is kept ([`recorder`]): Kafka has
+//! it, or a synced file of the [`spool`], from which [`drain`] moves it to Kafka. [`routes`] has the requests, [`bulk`]
+//! the one that carries many, [`apps`] which apps are switched off.
+
+pub mod apps;
+pub mod bulk;
+pub mod caller;
+pub mod drain;
+pub mod recorder;
+pub mod routes;
+pub mod spool;
+
+mod answer;
+
+pub use self::{
+    recorder::{Kept, NotKept, Recorder},
+    routes::{Gateway, router},
+};

@@ -1,0 +1,62 @@
+//! Answers to writes: empty, or an error as the Go service gives it.
+
+use axum::{
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+
+use super::recorder::NotKept;
+use crate::flogo;
+
+/// What a caller is told to wait before it tries again, in seconds.
+const RETRY_AFTER: &str = "1";
+
+/// Whether the caller does not want to wait for its answer's meaning: it takes 202 for 200.
+pub(super) fn is_async(headers: &HeaderMap) -> bool {
+    headers.get("Async-Calling").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+}
+
+/// The event is kept.
+pub(super) fn kept(headers: &HeaderMap) -> Response {
+    if is_async(headers) { StatusCode::ACCEPTED } else { StatusCode::OK }.into_response()
+}
+
+/// `{"code":…,"message":…}`
+pub(super) fn error(code: StatusCode, message: &str) -> Response {
+    let body = serde_json::json!({ "code": code.as_u16(), "message": message }).to_string();
+    let mut response = (code, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+    }
+    response
+}
+
+/// The body or the path is no event.
+pub(super) fn no_event(why: &flogo::Error) -> Response {
+    error(StatusCode::BAD_REQUEST, &with_cause(why))
+}
+
+/// The event is not kept.
+pub(super) fn not_kept(why: &NotKept) -> Response {
+    error(code_of(why), &why.to_string())
+}
+
+/// The status that says why an event is not kept.
+pub(super) fn code_of(why: &NotKept) -> StatusCode {
+    match why {
+        NotKept::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        NotKept::Away(_) | NotKept::NoRoom(_) | NotKept::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
+    }
+    sentence
+}

@@ -1,0 +1,188 @@
+//! The requests by which a Flogo app, or who drives it, changes history.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{self, Body},
+    extract::{MatchedPath, Path, Request, State},
+    http::{HeaderMap, Method, StatusCode},
+    middleware::{self, Next},
+    response::Response,
+    routing::{delete, post},
+};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{
+    answer,
+    apps::Apps,
+    bulk,
+    caller::User,
+    recorder::{NotKept, Recorder},
+};
+use crate::{
+    clock, flogo, metrics,
+    postgres::{Pool, read},
+    proto::v1::HistoryEvent,
+};
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From its first byte to its answer. An app that records hangs for as long as its recorder does.
+    pub deadline: Duration,
+    /// Bytes of a body.
+    pub body_bytes: usize,
+}
+
+/// What the requests work with.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Keeps events.
+    pub recorder: Recorder,
+    /// Asked which executions of a flow are known.
+    pub pool: Pool,
+    /// Which apps are switched off.
+    pub apps: Apps,
+    /// What a request may cost.
+    pub limits: Limits,
+}
+
+type Shared = State<Arc<Gateway>>;
+
+/// `POST` and `DELETE` of the state service's API, and `POST /v1/instances/events` for many at once.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/instances/start", post(|g: Shared, r: Request| record(g, r, flogo::start)))
+        .route("/v1/instances/end", post(|g: Shared, r: Request| record(g, r, flogo::end)))
+        .route("/v1/instances/steps", post(|g: Shared, r: Request| record(g, r, flogo::step)))
+        .route("/v1/instances/snapshot", post(|g: Shared, r: Request| record(g, r, flogo::snapshot)))
+        .route("/v1/instances/events", post(bulk::record))
+        .route("/v1/instances/{flow}", delete(delete_flow))
+        .route("/v1/instances/{flow}/step/{step}", delete(rewind))
+        .route("/v1/app/state/{app}", post(switch).delete(switch))
+        .layer(middleware::from_fn_with_state(gateway.clone(), within_the_deadline))
+        .with_state(gateway)
+}
+
+/// Counts the request, and ends it when its time is over.
+async fn within_the_deadline(State(gateway): Shared, request: Request, next: Next) -> Response {
+    let began = clock::monotonic();
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let deadline = gateway.limits.deadline;
+    let response = tokio::time::timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
+        let message = format!("nothing was confirmed within {} ms; try again later", deadline.as_millis());
+        answer::error(StatusCode::SERVICE_UNAVAILABLE, &message)
+    });
+    metrics::gateway_request(route, response.status().as_u16(), clock::monotonic() - began);
+    response
+}
+
+/// A body that becomes one event.
+async fn record(
+    State(gateway): Shared,
+    request: Request,
+    read: fn(&Bytes) -> Result<HistoryEvent, flogo::Error>,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match whole(body, gateway.limits.body_bytes).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    match read(&body) {
+        Ok(event) => answer(&gateway, &parts.headers, event).await,
+        Err(why) => answer::no_event(&why),
+    }
+}
+
+/// A body within the limit, or what is answered to who sent it.
+pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Response> {
+    body::to_bytes(body, most).await.map_err(|error| {
+        let is_too_long =
+            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
+        if is_too_long {
+            let message = format!("the body is longer than {most} bytes (gateway.max_body_bytes)");
+            answer::error(StatusCode::PAYLOAD_TOO_LARGE, &message)
+        } else {
+            answer::error(StatusCode::BAD_REQUEST, &format!("the body ended early: {error}"))
+        }
+    })
+}
+
+async fn answer(gateway: &Gateway, headers: &HeaderMap, event: HistoryEvent) -> Response {
+    match keep(gateway, event).await {
+        Ok(()) => answer::kept(headers),
+        Err(why) => answer::not_kept(&why),
+    }
+}
+
+/// Keeps an event, unless its app is switched off.
+pub(super) async fn keep(gateway: &Gateway, event: HistoryEvent) -> Result<(), NotKept> {
+    if gateway.apps.is_off(&event) {
+        metrics::gateway_switched_off();
+        return Ok(());
+    }
+    gateway.recorder.keep(event).await.map(drop)
+}
+
+/// `DELETE /v1/instances/{flow}`: the history of the instance goes, from the tables too.
+async fn delete_flow(State(gateway): Shared, Path(flow): Path<String>, headers: HeaderMap) -> Response {
+    match flogo::deleted(&flow) {
+        Ok(event) => answer(&gateway, &headers, event).await,
+        Err(why) => answer::no_event(&why),
+    }
+}
+
+/// `DELETE /v1/instances/{flow}/step/{step}`: a re-run from that step begins; what was recorded of it and of those
+/// behind it is superseded.
+async fn rewind(
+    State(gateway): Shared,
+    Path((flow, step)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let before = seen(&gateway, &flow).await;
+    match flogo::rewind(&flow, &step, before) {
+        Ok(event) => answer(&gateway, &headers, event).await,
+        Err(why) => answer::no_event(&why),
+    }
+}
+
+/// 1 + the greatest execution that is stored of a flow; 0 if none is, or if the database can't say in time: the re-run's
+/// own steps supersede what came before them too, only later.
+async fn seen(gateway: &Gateway, flow: &str) -> i64 {
+    let ask = async {
+        let mut reader = gateway.pool.get().await.ok()?;
+        let moment = reader.moment().await.ok()?;
+        read::greatest_execution(&moment, flow).await.ok()?
+    };
+    let greatest = ask_within(gateway.limits.deadline / 2, ask).await;
+    greatest.map_or(0, |execution| execution.saturating_add(1))
+}
+
+async fn ask_within<T>(limit: Duration, ask: impl Future<Output = Option<T>>) -> Option<T> {
+    tokio::time::timeout(limit, ask).await.ok().flatten()
+}
+
+/// `POST` and `DELETE` of `/v1/app/state/{app}`: the app's history is to be kept from now on, or not.
+async fn switch(
+    State(gateway): Shared,
+    method: Method,
+    Path(app): Path<String>,
+    User(user): User,
+    headers: HeaderMap,
+) -> Response {
+    let (on, at): (bool, Timestamp) = (method == Method::POST, clock::now());
+    match flogo::app_state(&user, &app, on, at) {
+        Ok(event) => {
+            let kept = gateway.recorder.keep(event).await;
+            if let Err(why) = kept {
+                return answer::not_kept(&why);
+            }
+            gateway.apps.note(&user, &app, on);
+            tracing::info!(event = "app_switched", user, app, on, "an app's history was switched");
+            answer::kept(&headers)
+        }
+        Err(why) => answer::no_event(&why),
+    }
+}

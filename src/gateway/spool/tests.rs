@@ -77,7 +77,7 @@ async fn a_write_that_was_cut_off_anywhere_costs_only_itself() {
         let (spool, found) = Spool::open(torn.path(), 1 << 20).unwrap();
         let kept = ends.iter().filter(|end| **end <= length).count();
         let kept_bytes = kept.checked_sub(1).map_or(0, |last| ends[last]);
-        assert_eq!((found.torn, found.damaged), ((length - kept_bytes) as u64, 0), "{length}");
+        assert_eq!((found.torn, found.damaged), (segment::count(length - kept_bytes), 0), "{length}");
         // Appending goes on behind it, and nothing of the torn write comes back.
         append(&spool, 7..8).await;
         assert_eq!(drain(&spool).await, (0..kept).chain([7]).map(event).collect::<Vec<_>>(), "{length}");

@@ -314,7 +314,7 @@ async fn what_was_answered_while_kafka_was_away_survives_a_kill_and_gets_there()
     recorded::assert_expected(&servers::connect_to(&config).await).await;
 }
 
-/// One of 90 values, by the finaliser of SplitMix64.
+/// One of 90 values, by the last steps of `SplitMix64`.
 fn noise(number: u64) -> u8 {
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,5 +1,7 @@
 //! A plain HTTP client: one request, one connection.
 
+use std::fmt::Write as _;
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -30,7 +32,7 @@ pub async fn ask(address: &str, request: &str, headers: &[(&str, &str)], body: &
         body.len()
     );
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     head.push_str("\r\n");
     let mut stream = TcpStream::connect(address).await.unwrap();

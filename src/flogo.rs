@@ -3,7 +3,8 @@
 //! A Flogo engine posts JSON to its state service: the start and the end of a flow, every step as one message with
 //! both of its times, snapshots, and deletions that come before a re-run. There is a function here for each kind of
 //! request; it takes the bytes of the body and gives a [`HistoryEvent`]. [`crate::publish::Record`] adds the key.
-//! [`recording`] reads whole recordings of such traffic.
+//! [`recording`] reads whole recordings of such traffic. [`answer`] is the way back: what is stored, as the answers of
+//! Flogo's state service.
 //!
 //! What holds for all of them:
 //!
@@ -13,6 +14,7 @@
 //! - JSON inside an event (inputs, outputs, errors) is what was posted, less the white space between tokens: key
 //!   order, escapes and the spelling of numbers stay.
 
+pub mod answer;
 mod flow_state;
 mod json;
 pub mod recording;

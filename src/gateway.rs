@@ -8,6 +8,7 @@ pub mod apps;
 pub mod bulk;
 pub mod caller;
 pub mod drain;
+pub mod reads;
 pub mod recorder;
 pub mod routes;
 pub mod spool;

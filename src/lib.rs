@@ -10,6 +10,8 @@
 //! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
 //! 6. into the tables that [`schema`] made.
 //!
+//! [`gateway`] takes the place of Flogo's state service and answers from those tables.
+//!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs.
 //!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],

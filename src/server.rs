@@ -13,9 +13,10 @@ use crate::{
     clock,
     config::{Config, SchemaMode},
     gateway::{
-        Gateway, Recorder,
+        self, Gateway, Recorder,
         apps::Apps,
         drain,
+        reads::{self, Reads},
         routes::Limits,
         spool::{OpenError, Spool},
     },
@@ -87,7 +88,8 @@ impl Server {
 
     /// The requests that it answers.
     pub fn router(&self) -> Router {
-        crate::gateway::router(self.gateway.clone())
+        let reads = Reads::new(self.gateway.pool.clone());
+        gateway::router(self.gateway.clone()).merge(reads::routes(reads))
     }
 
     /// Ready while events can be kept. Reads need Postgres as well, and say so themselves.

@@ -119,12 +119,17 @@ fn describe(step: &mut StepEvent, number: i64, change: &FlowChange<'_>) {
 
 /// The task that ended in the change, or else the one that the change is about.
 fn task<'m, 'a>(change: &'m FlowChange<'a>) -> Option<(&'m str, &'m TaskChange<'a>)> {
-    let ended = change.tasks.iter().filter(|(_, task)| badness(task.status) > 0);
-    let about = |name: &String| *name == change.task_id;
-    // A map's keys come in order, and of equal maxima the last is taken, so names are compared in reverse.
-    let worst = ended.max_by_key(|(name, task)| (about(name), badness(task.status), Reverse(*name)));
-    let about = || change.tasks.get_key_value(change.task_id.as_str());
-    worst.or_else(about).map(|(name, task)| (name.as_str(), task))
+    let statuses = change.tasks.iter().map(|(name, task)| (name.as_str(), task.status));
+    let name = ended_task(statuses, &change.task_id).unwrap_or(&change.task_id);
+    change.tasks.get_key_value(name).map(|(name, task)| (name.as_str(), task))
+}
+
+/// Of tasks by name and status the one that ended, in a change that is about one of them.
+pub(super) fn ended_task<'m>(tasks: impl Iterator<Item = (&'m str, i64)>, about: &str) -> Option<&'m str> {
+    let ended = tasks.filter(|(_, status)| badness(*status) > 0);
+    // Of equal maxima the last is taken, so names are compared in reverse.
+    let worst = ended.max_by_key(|(name, status)| (*name == about, badness(*status), Reverse(*name)));
+    worst.map(|(name, _)| name)
 }
 
 /// How bad an end is; 0 is none.

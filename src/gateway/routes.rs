@@ -59,9 +59,9 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/instances/steps", post(|g: Shared, r: Request| record(g, r, flogo::step)))
         .route("/v1/instances/snapshot", post(|g: Shared, r: Request| record(g, r, flogo::snapshot)))
         .route("/v1/instances/events", post(bulk::record))
-        .route("/v1/instances/{flow}", delete(delete_flow))
-        .route("/v1/instances/{flow}/step/{step}", delete(rewind))
-        .route("/v1/app/state/{app}", post(switch).delete(switch))
+        .route("/v1/instances/{flowId}", delete(delete_flow))
+        .route("/v1/instances/{flowId}/step/{stepId}", delete(rewind))
+        .route("/v1/app/state/{appName}", post(switch).delete(switch))
         .layer(middleware::from_fn_with_state(gateway.clone(), within_the_deadline))
         .with_state(gateway)
 }

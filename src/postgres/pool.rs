@@ -18,9 +18,9 @@ const WAIT: Duration = Duration::from_secs(5);
 /// How long a session that was used before may take to show that it still answers.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// Bounds a statement of a [`Reader::moment`], and no statement of others. A pooler may hand the server session to
-/// another client after each transaction, so nothing is ever set that outlives one.
-const LIMITS: &str = "SET LOCAL statement_timeout = '10s'";
+/// Bounds a statement of a [`Reader::moment`], and reads times without a zone as UTC, which the tables hold. A pooler may
+/// hand the server session to another client after each transaction, so nothing is ever set that outlives one.
+const SETTINGS: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL timezone = 'UTC'";
 
 /// Why there is no session, as one sentence without a password.
 #[derive(Debug, Error)]
@@ -109,7 +109,7 @@ impl Reader {
     pub async fn moment(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
         let builder = self.session.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
         let moment = builder.read_only(true).start().await?;
-        moment.batch_execute(LIMITS).await?;
+        moment.batch_execute(SETTINGS).await?;
         Ok(moment)
     }
 }
@@ -131,7 +131,8 @@ impl managed::Manager for Opener {
     type Error = PostgresError;
 
     async fn create(&self) -> Result<Client, PostgresError> {
-        connect::connect(&self.postgres, self.application).await
+        // Kept apart: opening is rare, and its state is 16 kB that every request would carry.
+        Box::pin(connect::connect(&self.postgres, self.application)).await
     }
 
     async fn recycle(&self, session: &mut Client, _: &Metrics) -> RecycleResult<PostgresError> {

@@ -8,6 +8,8 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
+pub mod flogo;
+
 mod gateway;
 mod letter;
 mod list;

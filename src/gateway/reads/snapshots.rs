@@ -1,0 +1,80 @@
+//! The state of an instance.
+
+use axum::{
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+
+use super::{Reads, Trouble, answered, json};
+use crate::{
+    flogo::answer::{self, StepData},
+    postgres::read::flogo,
+};
+
+/// The state after the last step; where an instance has no steps, the one that its engine posted.
+pub(super) async fn latest(State(reads): State<Reads>, Path(flow): Path<String>) -> Response {
+    const WHAT: &str = "get getSnapshot error:";
+    match Sources::of(&reads, &flow).await {
+        Ok(sources) if sources.steps.is_empty() => match answer::latest_posted(&sources.posted) {
+            Some(posted) => ([(header::CONTENT_TYPE, "application/json")], posted.to_owned()).into_response(),
+            None => answered::<()>(WHAT, Err(Trouble::NoSteps(flow))),
+        },
+        Ok(sources) => answered(WHAT, sources.after(&flow, None)),
+        Err(trouble) => answered::<()>(WHAT, Err(trouble)),
+    }
+}
+
+/// The state after a step: 400 with a JSON sentence where the number is none, or lies beyond the last step.
+pub(super) async fn at_step(
+    State(reads): State<Reads>,
+    Path((flow, step)): Path<(String, String)>,
+) -> Response {
+    const WHAT: &str = "get getSnapshotAtStep error:";
+    let sources = match Sources::of(&reads, &flow).await {
+        Ok(sources) if sources.steps.is_empty() => {
+            return answered::<()>(WHAT, Err(Trouble::NoSteps(flow)));
+        }
+        Ok(sources) => sources,
+        Err(trouble) => return answered::<()>(WHAT, Err(trouble)),
+    };
+    let Some(number) = step.parse().ok().filter(|number: &i64| *number >= 0) else {
+        return invalid(&format!("invalid stepId: {step}"));
+    };
+    let exist = answer::count_up_to_last(&sources.steps);
+    if number >= exist {
+        return invalid(&format!("invalid stepId: {number}, only {exist} exists"));
+    }
+    answered(WHAT, sources.after(&flow, Some(number)))
+}
+
+fn invalid(message: &str) -> Response {
+    let code = StatusCode::BAD_REQUEST;
+    json(code, &serde_json::json!({"code": code.as_u16(), "message": message}))
+}
+
+/// What a state is made from, as of one moment.
+struct Sources {
+    /// In order.
+    steps: Vec<StepData>,
+    superseded: Vec<StepData>,
+    /// Read only where there are no steps.
+    posted: Vec<Vec<u8>>,
+}
+
+impl Sources {
+    async fn of(reads: &Reads, flow: &str) -> Result<Self, Trouble> {
+        let mut reader = reads.pool.get().await?;
+        let moment = reader.moment().await?;
+        let mut steps = flogo::steps(&moment, flow).await?;
+        answer::sort_by_id(&mut steps, |step| &step.id);
+        let superseded = flogo::superseded(&moment, flow).await?;
+        let posted =
+            if steps.is_empty() { flogo::posted_snapshots(&moment, flow).await? } else { Vec::new() };
+        Ok(Self { steps, superseded, posted })
+    }
+
+    fn after(&self, flow: &str, step: Option<i64>) -> Result<answer::Snapshot<'_>, Trouble> {
+        Ok(answer::snapshot(flow, &self.steps, &self.superseded, step)?)
+    }
+}

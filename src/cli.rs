@@ -33,6 +33,7 @@ mod publish;
 mod schema;
 mod serve;
 mod slice;
+mod token;
 mod verify;
 mod when;
 
@@ -103,6 +104,8 @@ enum Command {
     Flow(flow::Args),
     /// Show, retry or drop messages that could not become rows
     Deadletter(deadletter::Args),
+    /// Make and list the tokens of `flowtrail serve`
+    Token(token::Args),
     /// Make or check the tables
     Schema(schema::Args),
     /// Show or check the configuration
@@ -179,6 +182,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
+        Command::Token(args) => token::run(args, config).map(Outcome::from),
         Command::Config(args) => config::run(&args, &loaded).map(Outcome::from),
     }
 }
@@ -271,6 +275,9 @@ mod tests {
             &["flow", "list"],
             &["flow", "show"],
             &["config"],
+            &["token"],
+            &["token", "add"],
+            &["token", "list"],
             &["deadletter"],
         ];
         for path in others.into_iter().chain(letters.iter().map(|path| &path[..])) {

@@ -104,6 +104,10 @@ pub enum OnGap {
 pub struct Http {
     /// Address to bind, `host:port`; port 0 takes a free one.
     pub listen: String,
+    /// File of the tokens that `flowtrail serve` takes; empty: none.
+    pub tokens_file: String,
+    /// Whether whoever stands before `flowtrail serve` has checked who asks, and says it in the header `username`.
+    pub trust_username_header: bool,
 }
 
 /// `[gateway]`
@@ -234,7 +238,7 @@ impl Default for Collector {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned() }
+        Self { listen: "127.0.0.1:9464".to_owned(), tokens_file: String::new(), trust_username_header: false }
     }
 }
 

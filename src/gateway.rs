@@ -8,6 +8,7 @@ pub mod apps;
 pub mod bulk;
 pub mod caller;
 pub mod drain;
+mod own;
 pub mod reads;
 pub mod recorder;
 pub mod routes;
@@ -17,5 +18,5 @@ mod answer;
 
 pub use self::{
     recorder::{Kept, NotKept, Recorder},
-    routes::{Gateway, router},
+    routes::Gateway,
 };

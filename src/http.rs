@@ -15,8 +15,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{clock, metrics::Exposition};
 
+pub mod access;
 mod health;
 
+pub use self::access::{Access, Caller, Role};
 pub use self::health::{Check, Condition, Health, Report, Status};
 
 /// Prometheus' text format.
@@ -69,8 +71,9 @@ pub async fn serve(
     let address = listener.local_addr().map_err(bind)?;
     tasks.spawn(async move {
         let stopped = stop.clone().cancelled_owned();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         // A client that never finishes its request must not hold up the shutdown: dropping the server cuts it off.
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
         let grace = async {
             stop.cancelled().await;
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;

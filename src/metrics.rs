@@ -121,6 +121,8 @@ metrics! {
         "Bytes of the events that wait in the spool for Kafka.";
     GATEWAY_SWITCHED_OFF = "flowtrail_gateway_switched_off_total", Kind::Counter, Count, [],
         "Events that were not kept since their app is switched off.";
+    HTTP_REFUSED = "flowtrail_http_refused_total", Kind::Counter, Count, ["code"],
+        "Requests that were refused for who asked, by the status of their answer.";
     BUILD_INFO = "flowtrail_build_info", Kind::Gauge, Count, ["version"],
         "Always 1; the label says which build this is.";
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, Seconds, [],
@@ -137,6 +139,7 @@ const KNOWN: &[(Metric, &[&str])] = &[
     (REBALANCES, &["assign", "lost", "revoke"]),
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),
+    (HTTP_REFUSED, &["401", "403", "429"]),
     (WAYS, &["conflict", "exclusive", "staged", "straight"]),
 ];
 
@@ -360,6 +363,11 @@ pub fn gateway_spool_bytes(bytes: u64) {
 /// An event was not kept, since its app is switched off.
 pub fn gateway_switched_off() {
     counter!(GATEWAY_SWITCHED_OFF.name).increment(1);
+}
+
+/// A request was refused for who asked.
+pub fn http_refused(code: u16) {
+    counter!(HTTP_REFUSED.name, "code" => code.to_string()).increment(1);
 }
 
 /// Exact up to 2^32, which no batch reaches.

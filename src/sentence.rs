@@ -25,6 +25,18 @@ pub(crate) fn quotable(text: &str) -> Cow<'_, str> {
     Cow::Owned(quoted)
 }
 
+/// An error with its causes, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
+    }
+    sentence
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,14 +13,14 @@ use crate::{
     clock,
     config::{Config, SchemaMode},
     gateway::{
-        self, Gateway, Recorder,
+        Gateway, Recorder,
         apps::Apps,
         drain,
         reads::{self, Reads},
-        routes::Limits,
+        routes::{self, Limits},
         spool::{OpenError, Spool},
     },
-    http::{Condition, Health},
+    http::{Access, Condition, Health, Role, access::tokens},
     kafka::{admin::Admin, client, confirmed::ConfirmedProducer},
     postgres::{
         Pool,
@@ -50,6 +50,15 @@ pub enum ServerError {
     /// The Kafka client can't be made.
     #[error(transparent)]
     Kafka(#[from] client::Error),
+    /// There are no tokens where they should be.
+    #[error(transparent)]
+    Tokens(#[from] tokens::Error),
+    /// Everybody could do everything.
+    #[error(
+        "{0} can be reached from elsewhere, and nobody checks who asks: name a file of tokens (http.tokens_file), or set \
+         http.trust_username_header behind a proxy that checks, or listen on 127.0.0.1"
+    )]
+    Unguarded(String),
     /// The spool can't be used.
     #[error(transparent)]
     Spool(#[from] OpenError),
@@ -59,6 +68,7 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     gateway: Arc<Gateway>,
+    access: Access,
     admin: Admin,
     health: Arc<Health>,
     spool_dir: Option<PathBuf>,
@@ -68,6 +78,10 @@ impl Server {
     /// Opens the spool and looks at the tables, if Postgres answers. Neither Kafka nor Postgres has to be there: an
     /// app's history is taken all the same.
     pub async fn open(config: &Config) -> Result<Self, ServerError> {
+        let access = Access::new(&config.http)?;
+        if access.is_open() {
+            only_here(&config.gateway.listen).await?;
+        }
         look_at_tables(config).await?;
         let wanted = &config.gateway;
         let deadline = Duration::from_millis(wanted.deadline_ms);
@@ -83,13 +97,17 @@ impl Server {
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
         });
         let health = Arc::new(Health::new(&[Condition::Kafka], Duration::from_mins(1), clock::monotonic()));
-        Ok(Self { gateway, admin: Admin::new(&config.kafka)?, health, spool_dir })
+        Ok(Self { gateway, access, admin: Admin::new(&config.kafka)?, health, spool_dir })
     }
 
-    /// The requests that it answers.
+    /// The requests that it answers, each for who has the role.
     pub fn router(&self) -> Router {
-        let reads = Reads::new(self.gateway.pool.clone());
-        gateway::router(self.gateway.clone()).merge(reads::routes(reads))
+        let (gateway, access) = (&self.gateway, &self.access);
+        let reads = reads::routes(Reads::new(gateway.pool.clone()));
+        access
+            .guard(routes::recording(gateway.clone()), &[Role::Record])
+            .merge(access.guard(routes::operating(gateway.clone()), &[Role::Operate]))
+            .merge(access.guard(reads, &[Role::Read]))
     }
 
     /// Ready while events can be kept. Reads need Postgres as well, and say so themselves.
@@ -99,7 +117,7 @@ impl Server {
 
     /// Runs beside the requests until `stop`, under `tasks`.
     pub fn start(self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let Self { gateway, admin, health, spool_dir } = self;
+        let Self { gateway, access, admin, health, spool_dir } = self;
         let (apps, until) = (gateway.clone(), stop.clone());
         tasks.spawn(Box::pin(async move { apps.apps.follow(&apps.pool, until).await }));
         let (drained, until) = (gateway.clone(), stop.clone());
@@ -108,8 +126,22 @@ impl Server {
                 drain::drain(&drained.recorder, spool, &folder, until).await;
             }
         }));
+        if let Some(tokens) = access.tokens().cloned() {
+            let until = stop.clone();
+            tasks.spawn(async move { tokens.follow(until).await });
+        }
         let until = stop.clone();
         tasks.spawn(async move { look_at_kafka(&gateway, &admin, &health, until).await });
+    }
+}
+
+/// Refuses an address that is not this machine's alone. One that can't be looked up is refused when it is bound.
+async fn only_here(listen: &str) -> Result<(), ServerError> {
+    let Ok(mut addresses) = tokio::net::lookup_host(listen).await else { return Ok(()) };
+    if addresses.all(|address| address.ip().is_loopback()) {
+        Ok(())
+    } else {
+        Err(ServerError::Unguarded(listen.to_owned()))
     }
 }
 

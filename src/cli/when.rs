@@ -24,6 +24,17 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     now.checked_sub(ago).map_err(|_| "that is before all times that can be told".to_owned())
 }
 
+/// Reads a time as [`parse`] does, or how far ahead: `12h`, `90d`.
+pub(crate) fn ahead(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let text = text.trim();
+    match span(text.strip_prefix('+').unwrap_or(text)) {
+        Some(span) => {
+            now.checked_add(span).map_err(|_| "that is after all times that can be told".to_owned())
+        }
+        None => parse(text, now),
+    }
+}
+
 /// A flag's time, if it is given; what is wrong names the flag.
 pub(crate) fn given(
     flag: &str,

@@ -166,7 +166,7 @@ mod tests {
         let defaults = Config::default();
         assert_eq!(format!("{:?}", loaded.config.collector), format!("{:?}", defaults.collector));
         assert_eq!(loaded.config.kafka.topics, defaults.kafka.topics);
-        assert_eq!(loaded.config.http.listen, defaults.http.listen);
+        assert_eq!(format!("{:?}", loaded.config.http), format!("{:?}", defaults.http));
         assert_eq!(format!("{:?}", loaded.config.gateway), format!("{:?}", defaults.gateway));
         assert_eq!(loaded.config.schema.mode, defaults.schema.mode);
     }

@@ -58,7 +58,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 25] = [
+pub(super) const SETTINGS: [Setting; 27] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -105,6 +105,8 @@ pub(super) const SETTINGS: [Setting; 25] = [
         slot: |c| Slot::Long(&mut c.collector.stall_after_ms, range(1_000, 86_400_000, "milliseconds")),
     },
     Setting { key: "http.listen", slot: |c| Slot::Text(&mut c.http.listen, check_listen) },
+    Setting { key: "http.tokens_file", slot: |c| Slot::Text(&mut c.http.tokens_file, |_| Ok(())) },
+    Setting { key: "http.trust_username_header", slot: |c| Slot::Switch(&mut c.http.trust_username_header) },
     Setting { key: "gateway.listen", slot: |c| Slot::Text(&mut c.gateway.listen, check_listen) },
     Setting { key: "gateway.topic", slot: |c| Slot::Text(&mut c.gateway.topic, check_one_topic) },
     Setting {

@@ -6,7 +6,7 @@ use axum::{
 };
 
 use super::recorder::NotKept;
-use crate::flogo;
+use crate::{flogo, sentence::with_causes};
 
 /// What a caller is told to wait before it tries again, in seconds.
 const RETRY_AFTER: &str = "1";
@@ -33,8 +33,16 @@ pub(super) fn error(code: StatusCode, message: &str) -> Response {
 
 /// The body or the path is no event.
 pub(super) fn no_event(why: &flogo::Error) -> Response {
-    error(StatusCode::BAD_REQUEST, &with_cause(why))
+    error(StatusCode::BAD_REQUEST, &with_causes(why))
 }
+
+/// The event is of a user whom the caller may not name.
+pub(super) fn of_another_user() -> Response {
+    error(StatusCode::FORBIDDEN, OF_ANOTHER_USER)
+}
+
+/// Why an event of another user is refused.
+pub(super) const OF_ANOTHER_USER: &str = "user_id names another user than this token is for";
 
 /// The event is not kept.
 pub(super) fn not_kept(why: &NotKept) -> Response {
@@ -47,16 +55,4 @@ pub(super) fn code_of(why: &NotKept) -> StatusCode {
         NotKept::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         NotKept::Away(_) | NotKept::NoRoom(_) | NotKept::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        sentence.push_str(": ");
-        sentence.push_str(&error.to_string());
-        cause = error.source();
-    }
-    sentence
 }

@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     answer,
+    caller::Scope,
     routes::{Gateway, keep, whole},
 };
-use crate::{flogo, proto::v1::HistoryEvent};
+use crate::{flogo, proto::v1::HistoryEvent, sentence::with_causes};
 
 /// Lines of one body that are on their way to Kafka at once.
 const AT_ONCE: usize = 256;
@@ -48,15 +49,15 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-pub(super) async fn record(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+pub(super) async fn record(State(gateway): State<Arc<Gateway>>, scope: Scope, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = match whole(body, gateway.limits.body_bytes).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
     let lines = lines(&body).map(|(number, line)| {
-        let gateway = &gateway;
-        async move { (number, record_line(gateway, &line).await) }
+        let (gateway, scope) = (&gateway, &scope);
+        async move { (number, record_line(gateway, scope, &line).await) }
     });
     let mut outcomes: Vec<_> = stream::iter(lines).buffer_unordered(AT_ONCE).collect().await;
     outcomes.sort_by_key(|(number, _)| *number);
@@ -83,8 +84,11 @@ fn lines(body: &Bytes) -> impl Iterator<Item = (usize, Bytes)> {
         .map(|(line, number)| (number, body.slice_ref(line)))
 }
 
-async fn record_line(gateway: &Gateway, line: &Bytes) -> Result<(), (StatusCode, String)> {
-    let event = read(line).map_err(|why| (StatusCode::BAD_REQUEST, answer::with_cause(&why)))?;
+async fn record_line(gateway: &Gateway, scope: &Scope, line: &Bytes) -> Result<(), (StatusCode, String)> {
+    let event = read(line).map_err(|why| (StatusCode::BAD_REQUEST, with_causes(&why)))?;
+    if !scope.allows(&event) {
+        return Err((StatusCode::FORBIDDEN, answer::OF_ANOTHER_USER.to_owned()));
+    }
     keep(gateway, event).await.map_err(|why| (answer::code_of(&why), why.to_string()))
 }
 

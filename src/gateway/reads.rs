@@ -12,6 +12,7 @@ use axum::{
 use serde::Serialize;
 use thiserror::Error;
 
+use super::own::Own;
 use crate::{
     flogo::answer::Unreadable,
     postgres::{Pool, PoolError, read::flogo::ReadError},
@@ -38,9 +39,7 @@ impl Reads {
 
 /// The routes. They have paths in common with those that write; merge them.
 pub fn routes(reads: Reads) -> Router {
-    Router::new()
-        .route("/v1/health", get(health::health))
-        .route("/v1/instances", get(instances::list))
+    let instances = Router::new()
         .route("/v1/instances/{flowId}/details", get(instances::details))
         .route("/v1/instances/{flowId}/status", get(instances::status))
         .route("/v1/instances/{flowId}/steps", get(steps::posted))
@@ -49,7 +48,11 @@ pub fn routes(reads: Reads) -> Router {
         .route("/v1/instances/{flowId}/step/{stepId}/taskdata", get(steps::task_data))
         .route("/v1/instances/{flowId}/failedtask", get(steps::failed_task))
         .route("/v1/instances/{flowId}/snapshot", get(snapshots::latest))
-        .route("/v1/instances/{flowId}/snapshot/{stepId}", get(snapshots::at_step))
+        .route("/v1/instances/{flowId}/snapshot/{stepId}", get(snapshots::at_step));
+    Router::new()
+        .route("/v1/health", get(health::health))
+        .route("/v1/instances", get(instances::list))
+        .merge(Own::new(reads.pool.clone()).guard(instances))
         .route("/v1/flows", get(apps::flows))
         .route("/v1/apps/{appName}/versions", get(apps::versions))
         .route("/v1/app/state/{appName}", get(apps::state))

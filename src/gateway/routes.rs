@@ -18,7 +18,8 @@ use super::{
     answer,
     apps::Apps,
     bulk,
-    caller::User,
+    caller::{Scope, User},
+    own::Own,
     recorder::{NotKept, Recorder},
 };
 use crate::{
@@ -51,17 +52,28 @@ pub struct Gateway {
 
 type Shared = State<Arc<Gateway>>;
 
-/// `POST` and `DELETE` of the state service's API, and `POST /v1/instances/events` for many at once.
-pub fn router(gateway: Arc<Gateway>) -> Router {
+/// What an app posts while it records, `POST /v1/instances/events` for many of it at once, and the rewind before a re-run.
+pub fn recording(gateway: Arc<Gateway>) -> Router {
+    let own = Own::new(gateway.pool.clone());
+    let rewinds = Router::new().route("/v1/instances/{flowId}/step/{stepId}", delete(rewind));
     Router::new()
-        .route("/v1/instances/start", post(|g: Shared, r: Request| record(g, r, flogo::start)))
-        .route("/v1/instances/end", post(|g: Shared, r: Request| record(g, r, flogo::end)))
-        .route("/v1/instances/steps", post(|g: Shared, r: Request| record(g, r, flogo::step)))
-        .route("/v1/instances/snapshot", post(|g: Shared, r: Request| record(g, r, flogo::snapshot)))
+        .route("/v1/instances/start", post(|g, s, r| record(g, s, r, flogo::start)))
+        .route("/v1/instances/end", post(|g, s, r| record(g, s, r, flogo::end)))
+        .route("/v1/instances/steps", post(|g, s, r| record(g, s, r, flogo::step)))
+        .route("/v1/instances/snapshot", post(|g, s, r| record(g, s, r, flogo::snapshot)))
         .route("/v1/instances/events", post(bulk::record))
-        .route("/v1/instances/{flowId}", delete(delete_flow))
-        .route("/v1/instances/{flowId}/step/{stepId}", delete(rewind))
+        .merge(own.guard(rewinds))
+        .layer(middleware::from_fn_with_state(gateway.clone(), within_the_deadline))
+        .with_state(gateway)
+}
+
+/// What a person does: deletes an instance, switches an app.
+pub fn operating(gateway: Arc<Gateway>) -> Router {
+    let own = Own::new(gateway.pool.clone());
+    let deletions = Router::new().route("/v1/instances/{flowId}", delete(delete_flow));
+    Router::new()
         .route("/v1/app/state/{appName}", post(switch).delete(switch))
+        .merge(own.guard(deletions))
         .layer(middleware::from_fn_with_state(gateway.clone(), within_the_deadline))
         .with_state(gateway)
 }
@@ -82,6 +94,7 @@ async fn within_the_deadline(State(gateway): Shared, request: Request, next: Nex
 /// A body that becomes one event.
 async fn record(
     State(gateway): Shared,
+    scope: Scope,
     request: Request,
     read: fn(&Bytes) -> Result<HistoryEvent, flogo::Error>,
 ) -> Response {
@@ -91,6 +104,7 @@ async fn record(
         Err(refusal) => return refusal,
     };
     match read(&body) {
+        Ok(event) if !scope.allows(&event) => answer::of_another_user(),
         Ok(event) => answer(&gateway, &parts.headers, event).await,
         Err(why) => answer::no_event(&why),
     }

@@ -17,7 +17,7 @@ mod payload;
 mod show;
 
 pub use self::{
-    gateway::{greatest_execution, switched_off},
+    gateway::{greatest_execution, switched_off, user_of},
     letter::{Letter, LetterFilter, LetterSummary, count_letters, letters, whole_letters},
     list::{Filter, list, start_of},
     payload::Payload,

@@ -8,6 +8,7 @@
     reason = "a test that panics has failed, and tests read the clock to give up"
 )]
 
+mod access;
 mod away;
 mod cli;
 mod collecting;

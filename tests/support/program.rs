@@ -102,7 +102,8 @@ impl Process {
         Self::start(command).await
     }
 
-    async fn start(mut command: Command) -> Self {
+    /// Starts a server and waits until it says where it serves.
+    pub async fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = line_with(&mut log, "address=").await;

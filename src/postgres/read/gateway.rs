@@ -12,6 +12,13 @@ pub async fn greatest_execution(moment: &Transaction<'_>, flow: &str) -> Result<
     moment.query_typed_one(sql, &[(&flow, Type::TEXT)]).await?.try_get(0)
 }
 
+/// The user of a flow instance; nothing if it is not stored, or says none.
+pub async fn user_of(moment: &Transaction<'_>, flow: &str) -> Result<Option<String>, Error> {
+    let sql = "SELECT userid FROM flowstate WHERE flowinstanceid = $1";
+    let row = moment.query_typed_opt(sql, &[(&flow, Type::TEXT)]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
+}
+
 /// User and app of those whose history is not to be kept.
 pub async fn switched_off(moment: &Transaction<'_>) -> Result<Vec<(String, String)>, Error> {
     let sql = "SELECT userid, appname FROM appstate WHERE NOT persistenceenabled LIMIT $1";

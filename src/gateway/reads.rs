@@ -1,6 +1,9 @@
 //! Every GET of Flogo's flow state service but the stream of steps. `docs/flogo.md` says what is answered differently.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     Router,
@@ -14,8 +17,10 @@ use thiserror::Error;
 
 use super::own::Own;
 use crate::{
+    clock,
     flogo::answer::Unreadable,
     postgres::{Pool, PoolError, read::flogo::ReadError},
+    telemetry::Seldom,
 };
 
 mod apps;
@@ -28,16 +33,44 @@ mod steps;
 #[derive(Debug, Clone)]
 pub struct Reads {
     pool: Pool,
+    trouble: Arc<Mutex<Seldom>>,
 }
 
 impl Reads {
     /// Answers from the sessions of this pool.
     pub fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, trouble: Arc::default() }
+    }
+
+    /// The answer as JSON, or a sentence that begins with `what`.
+    fn answered<T: Serialize>(&self, what: &'static str, answer: Result<T, Trouble>) -> Response {
+        match answer {
+            Ok(answer) => json(StatusCode::OK, &answer),
+            Err(trouble) => self.refused(what, &trouble),
+        }
+    }
+
+    fn refused(&self, what: &'static str, trouble: &Trouble) -> Response {
+        self.note(trouble);
+        plain_text(trouble.code(), &format!("{what}{}", trouble.told()))
+    }
+
+    /// Logs what the database did not do; an outage is one line now and then, however often it is asked.
+    fn note(&self, trouble: &Trouble) {
+        let is_ours = matches!(trouble, Trouble::Pool(_) | Trouble::Read(ReadError::Postgres(_)));
+        if !is_ours || trouble.code() == StatusCode::BAD_REQUEST {
+            return;
+        }
+        let said = trouble.to_string();
+        // A panic elsewhere leaves it whole: every change to it is one call.
+        let mut seldom = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if seldom.is_due(&said, clock::monotonic()) {
+            tracing::warn!(event = "read_failed", error = said, "a question was not answered");
+        }
     }
 }
 
-/// The routes. They have paths in common with those that write; merge them.
+/// The routes. They have paths in common with those that write: to be merged, those need the same names in braces.
 pub fn routes(reads: Reads) -> Router {
     let instances = Router::new()
         .route("/v1/instances/{flowId}/details", get(instances::details))
@@ -66,8 +99,8 @@ enum Trouble {
     BadRequest(String),
     #[error("step for flow instance [{0}] not found")]
     NoSteps(String),
-    #[error("{0} not found")]
-    Nothing(&'static str),
+    #[error("{0}")]
+    NotThere(&'static str),
     #[error(transparent)]
     Pool(#[from] PoolError),
     #[error(transparent)]
@@ -90,7 +123,7 @@ impl Trouble {
             Self::Read(error) if error.is_refused_value() => StatusCode::BAD_REQUEST,
             Self::Read(error) if error.passes() => StatusCode::SERVICE_UNAVAILABLE,
             // As that service has it, also for what is not there.
-            Self::NoSteps(_) | Self::Nothing(_) | Self::Read(_) | Self::Unreadable(_) => {
+            Self::NoSteps(_) | Self::NotThere(_) | Self::Read(_) | Self::Unreadable(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -104,19 +137,6 @@ impl Trouble {
                 "the database gave no answer".to_owned()
             }
             told => told.to_string(),
-        }
-    }
-}
-
-/// The answer as JSON, or a sentence that begins with `what`.
-fn answered<T: Serialize>(what: &'static str, answer: Result<T, Trouble>) -> Response {
-    match answer {
-        Ok(answer) => json(StatusCode::OK, &answer),
-        Err(trouble) => {
-            if matches!(&trouble, Trouble::Pool(_) | Trouble::Read(_)) {
-                tracing::warn!(event = "read_failed", error = %trouble, "a question was not answered");
-            }
-            plain_text(trouble.code(), &format!("{what}{}", trouble.told()))
         }
     }
 }
@@ -156,5 +176,34 @@ impl Asked {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number: &i64| *number >= 0);
         number.map(Some).ok_or_else(|| Trouble::BadRequest(format!("{name} is not a number: {text}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::post;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_that_write_have_paths_in_common_with_these() {
+        let pool = Pool::new(&crate::config::Postgres::default(), "test", 1);
+        let nothing = async || ();
+        // It would panic.
+        let _ = routes(Reads::new(pool)).merge(
+            Router::new()
+                .route("/v1/app/state/{appName}", post(nothing).delete(nothing))
+                .route("/v1/instances/{flowId}", axum::routing::delete(nothing))
+                .route("/v1/instances/{flowId}/step/{stepId}", axum::routing::delete(nothing))
+                .route("/v1/instances/steps", post(nothing)),
+        );
+    }
+
+    #[test]
+    fn what_is_given_twice_counts_once_and_empty_is_not_given() {
+        let given =
+            [("a", "1"), ("a", "2"), ("b", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let asked = Asked::of(Query(given.to_vec()));
+        assert_eq!((asked.text("a").as_deref(), asked.text("b"), asked.text("c")), (Some("1"), None, None));
     }
 }

@@ -20,6 +20,7 @@ mod dev;
 mod doctor;
 mod gaps;
 mod gateway;
+mod gateway_reads;
 mod groups;
 #[path = "../support/http.rs"]
 mod http_client;

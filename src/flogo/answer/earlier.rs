@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     StepData,
-    change::{self, FlowChange, Step, Unreadable, Values},
+    change::{self, FlowChange, Step, Values},
 };
 
 /// A task and the status that it came to, in a step or in any.
@@ -41,11 +41,11 @@ pub(super) struct Earlier<'a> {
 }
 
 impl<'a> Earlier<'a> {
-    /// Of superseded executions, in any order.
-    pub(super) fn of(executions: &'a [StepData]) -> Result<Self, Unreadable> {
+    /// Of superseded executions, in any order. What is no step of Flogo is passed over: nothing rests on it.
+    pub(super) fn of(executions: &'a [StepData]) -> Self {
         let mut earlier = Self::default();
         for execution in executions {
-            let step = change::read(execution)?;
+            let Ok(step) = change::read(execution) else { continue };
             for (flow, change) in step.flow_changes {
                 if change.attrs.is_empty() {
                     continue;
@@ -56,7 +56,7 @@ impl<'a> Earlier<'a> {
                 }
             }
         }
-        Ok(earlier)
+        earlier
     }
 
     /// Fills in the attributes that a step of a re-run lacks; what it has stays.

@@ -86,7 +86,7 @@ pub fn snapshot<'a>(
     superseded: &'a [StepData],
     until: Option<i64>,
 ) -> Result<Snapshot<'a>, Unreadable> {
-    let earlier = Earlier::of(superseded)?;
+    let earlier = Earlier::of(superseded);
     let mut state = Fold::default();
     let wanted = |step: &&StepData| until.is_none_or(|until| number(&step.id).is_some_and(|id| id <= until));
     for step in steps.iter().filter(wanted) {

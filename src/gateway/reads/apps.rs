@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 
-use super::{Asked, Reads, Trouble, answered, instances};
+use super::{Asked, Reads, Trouble, instances};
 use crate::{
     gateway::caller::User,
     postgres::read::flogo::{self, Wanted},
@@ -19,13 +19,13 @@ pub(super) async fn flows(
 ) -> Response {
     let wanted = match instances::of_app(&Asked::of(asked), user) {
         Ok(wanted) => wanted,
-        Err(trouble) => return answered::<()>("", Err(trouble)),
+        Err(trouble) => return reads.refused("", &trouble),
     };
     let names = async {
         let mut reader = reads.pool.get().await?;
         Ok::<_, Trouble>(flogo::flow_names(&reader.moment().await?, &wanted).await?)
     };
-    answered("Getting flow names error:", names.await)
+    reads.answered("Getting flow names error:", names.await)
 }
 
 /// `["1.0.0"]`
@@ -39,7 +39,7 @@ pub(super) async fn versions(
         let mut reader = reads.pool.get().await?;
         Ok::<_, Trouble>(flogo::app_versions(&reader.moment().await?, &wanted).await?)
     };
-    answered("Getting app version error:", versions.await)
+    reads.answered("Getting app version error:", versions.await)
 }
 
 /// A JSON string: `"true"`, `"false"`, or `""` where it was never switched.
@@ -49,5 +49,5 @@ pub(super) async fn state(State(reads): State<Reads>, User(user): User, Path(app
         let kept = flogo::app_state(&reader.moment().await?, &user, &app).await?;
         Ok::<_, Trouble>(kept.map(|kept| kept.to_string()).unwrap_or_default())
     };
-    answered("Getting getAppState error:", state.await)
+    reads.answered("Getting getAppState error:", state.await)
 }

@@ -35,7 +35,7 @@ pub(super) async fn health(State(reads): State<Reads>) -> Response {
         }
         Err(trouble) => {
             health.message = "the database is not available";
-            tracing::warn!(event = "health_failed", error = %trouble, "the database is not available");
+            reads.note(&trouble);
         }
     }
     json(StatusCode::SERVICE_UNAVAILABLE, &health)

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{Asked, Reads, Trouble, answered};
+use super::{Asked, Reads, Trouble};
 use crate::{
     flogo::answer::{FlowInfo, Instances, Status, flow_number},
     gateway::caller::User,
@@ -22,7 +22,7 @@ pub(super) async fn list(
     let asked = Asked::of(asked);
     let wanted = match of_app(&asked, user) {
         Ok(wanted) => wanted,
-        Err(trouble) => return answered::<()>("", Err(trouble)),
+        Err(trouble) => return reads.refused("", &trouble),
     };
     let instances = async {
         let (offset, limit) = (asked.count("offset")?, asked.count("limit")?);
@@ -41,7 +41,7 @@ pub(super) async fn list(
         let shown = flogo::list(&moment, &wanted, offset.unwrap_or(0), limit).await?;
         Ok::<_, Trouble>(Instances::new(count, shown))
     };
-    answered("Getting flow instance error:", instances.await)
+    reads.answered("Getting flow instance error:", instances.await)
 }
 
 /// One instance, as a re-run from the beginning needs it.
@@ -62,9 +62,9 @@ pub(super) async fn details(
     let details = async {
         let mut reader = reads.pool.get().await?;
         let instance = flogo::instance(&reader.moment().await?, &flow, &wanted).await?;
-        instance.map(FlowInfo::details).ok_or(Trouble::Nothing("flow instance"))
+        instance.map(FlowInfo::details).ok_or(Trouble::NotThere("flow instance not found"))
     };
-    answered("get flow details error: ", details.await)
+    reads.answered("get flow details error: ", details.await)
 }
 
 /// The number of its status; 404 without a body for one that is not known.
@@ -74,9 +74,9 @@ pub(super) async fn status(State(reads): State<Reads>, Path(flow): Path<String>)
         Ok::<_, Trouble>(flogo::status(&reader.moment().await?, &flow).await?)
     };
     match word.await {
-        Ok(Some(word)) => answered("", Ok(Status { status: flow_number(&word).to_string() })),
+        Ok(Some(word)) => reads.answered("", Ok(Status { status: flow_number(&word).to_string() })),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
-        Err(trouble) => answered::<()>("get status error:", Err(trouble)),
+        Err(trouble) => reads.refused("get status error:", &trouble),
     }
 }
 

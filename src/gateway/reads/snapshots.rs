@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{Reads, Trouble, answered, json};
+use super::{Reads, Trouble, json};
 use crate::{
     flogo::answer::{self, StepData},
     postgres::read::flogo,
@@ -18,10 +18,10 @@ pub(super) async fn latest(State(reads): State<Reads>, Path(flow): Path<String>)
     match Sources::of(&reads, &flow).await {
         Ok(sources) if sources.steps.is_empty() => match answer::latest_posted(&sources.posted) {
             Some(posted) => ([(header::CONTENT_TYPE, "application/json")], posted.to_owned()).into_response(),
-            None => answered::<()>(WHAT, Err(Trouble::NoSteps(flow))),
+            None => reads.refused(WHAT, &Trouble::NoSteps(flow)),
         },
-        Ok(sources) => answered(WHAT, sources.after(&flow, None)),
-        Err(trouble) => answered::<()>(WHAT, Err(trouble)),
+        Ok(sources) => reads.answered(WHAT, sources.after(&flow, None)),
+        Err(trouble) => reads.refused(WHAT, &trouble),
     }
 }
 
@@ -33,10 +33,10 @@ pub(super) async fn at_step(
     const WHAT: &str = "get getSnapshotAtStep error:";
     let sources = match Sources::of(&reads, &flow).await {
         Ok(sources) if sources.steps.is_empty() => {
-            return answered::<()>(WHAT, Err(Trouble::NoSteps(flow)));
+            return reads.refused(WHAT, &Trouble::NoSteps(flow));
         }
         Ok(sources) => sources,
-        Err(trouble) => return answered::<()>(WHAT, Err(trouble)),
+        Err(trouble) => return reads.refused(WHAT, &trouble),
     };
     let Some(number) = step.parse().ok().filter(|number: &i64| *number >= 0) else {
         return invalid(&format!("invalid stepId: {step}"));
@@ -45,7 +45,7 @@ pub(super) async fn at_step(
     if number >= exist {
         return invalid(&format!("invalid stepId: {number}, only {exist} exists"));
     }
-    answered(WHAT, sources.after(&flow, Some(number)))
+    reads.answered(WHAT, sources.after(&flow, Some(number)))
 }
 
 fn invalid(message: &str) -> Response {

@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 
-use super::{Asked, Reads, Trouble, answered};
+use super::{Asked, Reads, Trouble};
 use crate::{
     flogo::answer::{self, StepData, StepRow},
     postgres::read::flogo,
@@ -15,8 +15,8 @@ use crate::{
 pub(super) async fn posted(State(reads): State<Reads>, Path(flow): Path<String>) -> Response {
     const WHAT: &str = "get steps error:";
     match of_instance(&reads, &flow).await {
-        Ok(steps) => answered(WHAT, answer::steps(&steps).map_err(Trouble::from)),
-        Err(trouble) => answered::<()>(WHAT, Err(trouble)),
+        Ok(steps) => reads.answered(WHAT, answer::steps(&steps).map_err(Trouble::from)),
+        Err(trouble) => reads.refused(WHAT, &trouble),
     }
 }
 
@@ -26,21 +26,21 @@ pub(super) async fn tasks(State(reads): State<Reads>, Path(flow): Path<String>) 
     match of_instance(&reads, &flow).await {
         Ok(steps) => {
             let tasks: Result<Vec<_>, _> = steps.iter().map(answer::tasks).collect();
-            answered(WHAT, tasks.map_err(Trouble::from))
+            reads.answered(WHAT, tasks.map_err(Trouble::from))
         }
-        Err(trouble) => answered::<()>(WHAT, Err(trouble)),
+        Err(trouble) => reads.refused(WHAT, &trouble),
     }
 }
 
 /// How each task ended; an empty list for an instance that is not known.
 pub(super) async fn statuses(State(reads): State<Reads>, Path(flow): Path<String>) -> Response {
-    answered("get steps status error:", rows(&reads, &flow).await.map(answer::statuses))
+    reads.answered("get steps status error:", rows(&reads, &flow).await.map(answer::statuses))
 }
 
 /// The last task that failed; empty fields where none did.
 pub(super) async fn failed_task(State(reads): State<Reads>, Path(flow): Path<String>) -> Response {
     let rows = rows(&reads, &flow).await;
-    answered("get failed task error:", rows.map(|rows| answer::failed_task(&flow, rows)))
+    reads.answered("get failed task error:", rows.map(|rows| answer::failed_task(&flow, rows)))
 }
 
 /// What a task was given and gave. Of a step in which a task began to wait for its subflow, the step with which the
@@ -54,7 +54,7 @@ pub(super) async fn task_data(
     let task = Asked::of(asked).text("taskName");
     let (step, closing) = match step_and_closing(&reads, &flow, &step, task.as_deref()).await {
         Ok(steps) => steps,
-        Err(trouble) => return answered::<()>(WHAT, Err(trouble)),
+        Err(trouble) => return reads.refused(WHAT, &trouble),
     };
     let tasks = answer::tasks(&step).and_then(|own| {
         let Some(closing) = &closing else { return Ok(own) };
@@ -64,7 +64,7 @@ pub(super) async fn task_data(
         }
         Ok(tasks)
     });
-    answered(WHAT, tasks.map_err(Trouble::from))
+    reads.answered(WHAT, tasks.map_err(Trouble::from))
 }
 
 async fn step_and_closing(
@@ -76,7 +76,7 @@ async fn step_and_closing(
     let mut reader = reads.pool.get().await?;
     let moment = reader.moment().await?;
     let step = flogo::step(&moment, flow, step, task).await?;
-    let step = step.ok_or(Trouble::Nothing("step data for matching input"))?;
+    let step = step.ok_or(Trouble::NotThere("No step data found for matching input"))?;
     let tasks = answer::tasks(&step)?;
     let closing = match (answer::waits_for(&tasks), tasks.first()) {
         (Some(waits), Some(begun)) => flogo::closing_step(&moment, flow, begun.step_id, waits).await?,

@@ -107,6 +107,7 @@ fn what_a_rerun_did_not_record_is_taken_from_the_execution_before_it() {
         done(2, 900, "Charge", 40, r#"{"_A.Charge.paid":9}"#, true),
         done(3, 30, "Ship", 100, r#"{"_E":"lost"}"#, false),
         done(4, 40, "Mail", 40, r#"{"_A.Mail.sent":4}"#, false),
+        step("5", 50, "of another runtime"),
     ];
     let first = done(1, 10, "Calc", 40, r#"{"_A.Calc.sum":7}"#, false);
     // Not from a later execution, not from one that failed, and what was recorded stays.

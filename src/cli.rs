@@ -30,6 +30,7 @@ mod flow;
 mod lag;
 mod output;
 mod publish;
+mod rerun;
 mod schema;
 mod serve;
 mod slice;
@@ -102,6 +103,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
+    /// Ask a runtime to run an instance again
+    Rerun(rerun::Args),
     /// Show, retry or drop messages that could not become rows
     Deadletter(deadletter::Args),
     /// Make and list the tokens of `flowtrail serve`
@@ -180,6 +183,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Verify(args) => Box::pin(verify::run(args, config)).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
+        Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
         Command::Token(args) => token::run(args, config).map(Outcome::from),
@@ -215,6 +219,12 @@ fn logging(global: &Global, environment: &Environment) -> anyhow::Result<(Option
         (None, None) => LogFormat::default(),
     };
     Ok((levels, format))
+}
+
+/// Who is at the keyboard, as far as the environment says; Postgres adds its own user.
+pub(crate) fn actor() -> String {
+    let name = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
 }
 
 /// What is said of an error: one sentence, its causes behind it; a configuration lists all its problems.
@@ -275,6 +285,7 @@ mod tests {
             &["flow", "list"],
             &["flow", "show"],
             &["config"],
+            &["rerun"],
             &["token"],
             &["token", "add"],
             &["token", "list"],

@@ -38,6 +38,8 @@ pub struct Config {
     pub http: Http,
     /// How what apps post over HTTP becomes events.
     pub gateway: Gateway,
+    /// Where apps are asked to run an instance again.
+    pub rerun: Rerun,
     /// What to do about tables that are not as wanted.
     pub schema: Schema,
 }
@@ -129,6 +131,13 @@ pub struct Gateway {
     pub enforce_appstate: bool,
     /// Sessions with Postgres that requests share.
     pub sessions: usize,
+}
+
+/// `[rerun]`
+#[derive(Debug, Clone, Default)]
+pub struct Rerun {
+    /// By the app's name: where it is asked, as [`crate::rerun::Runtime`] reads it.
+    pub apps: BTreeMap<String, String>,
 }
 
 /// `[schema]`

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod look;
 
+mod audit;
 mod batch;
 mod copy;
 mod dead_letter;
@@ -29,6 +30,7 @@ mod write;
 
 pub(crate) use self::held::Holdings;
 pub use self::{
+    audit::{audit, audit_outcome},
     batch::{Batch, Ops, Tally, Ways, Written},
     dead_letter::{DeadLetter, Removal, remove_letters},
     encode::encode,

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use super::{
-    UsageError,
+    UsageError, actor,
     output::{self, Column, Format, Output, or_dash, time},
     when,
 };
@@ -225,12 +225,6 @@ async fn drop_letters(args: DropArgs, postgres: &Postgres) -> anyhow::Result<()>
     let mut output = Output::stdout();
     output.line(&format!("{dropped} dead letters dropped"))?;
     Ok(output.finish()?)
-}
-
-/// Who is at the keyboard, as far as the environment says; Postgres adds its own user.
-fn actor() -> String {
-    let name = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
     environment::{self, Environment},
     error::{ConfigError, Origin, Problem},
     file,
-    settings::{self, LIBRDKAFKA, Raw, SETTINGS, librdkafka_name},
+    settings::{self, LIBRDKAFKA, RERUN_APPS, Raw, SETTINGS, librdkafka_name},
 };
 
 /// Read where no other file is named and it is there.
@@ -108,11 +108,14 @@ fn write(config: &mut Config, key: &str, raw: Raw) -> Result<(), String> {
     if let Some(name) = librdkafka_name(key) {
         return settings::write_librdkafka(config, name, raw);
     }
+    if let Some(app) = key.strip_prefix(RERUN_APPS).and_then(|rest| rest.strip_prefix('.')) {
+        return settings::write_rerun_app(config, app, raw);
+    }
     if let Some(setting) = settings::find(key) {
         return (setting.slot)(config).write(raw);
     }
-    let is_section =
-        key == LIBRDKAFKA || SETTINGS.iter().any(|setting| setting.key.starts_with(&format!("{key}.")));
+    let is_section = [LIBRDKAFKA, "rerun", RERUN_APPS].contains(&key)
+        || SETTINGS.iter().any(|setting| setting.key.starts_with(&format!("{key}.")));
     match raw {
         Raw::Other("a section") if is_section => Ok(()),
         _ if is_section => Err("this is a section, not a setting".to_owned()),

@@ -10,7 +10,7 @@ use super::{
     is_secret,
     load::Loaded,
     redact::{MASK, redact_url},
-    settings::{LIBRDKAFKA, SETTINGS, Slot},
+    settings::{LIBRDKAFKA, RERUN_APPS, SETTINGS, Slot},
 };
 
 /// One setting as it is shown.
@@ -40,6 +40,10 @@ pub fn printed(loaded: &Loaded) -> Vec<Printed> {
         let value = if is_secret(name) { MASK } else { value.expose_secret() };
         Printed { origin: loaded.origin(&key).to_string(), value: Some(Value::String(value.to_owned())), key }
     }));
+    all.extend(loaded.config.rerun.apps.iter().map(|(app, address)| {
+        let key = format!("{RERUN_APPS}.{app}");
+        Printed { origin: loaded.origin(&key).to_string(), value: Some(Value::String(address.clone())), key }
+    }));
     all
 }
 
@@ -62,8 +66,9 @@ pub fn to_toml(loaded: &Loaded) -> String {
     let mut section = "";
     let all = printed(loaded);
     for Printed { key, value, origin } in &all {
-        let (new_section, name) = match key.strip_prefix(LIBRDKAFKA).and_then(|rest| rest.strip_prefix('.')) {
-            Some(name) => (LIBRDKAFKA, format!("\"{name}\"")),
+        let own = |section: &'static str| Some((section, key.strip_prefix(section)?.strip_prefix('.')?));
+        let (new_section, name) = match own(LIBRDKAFKA).or_else(|| own(RERUN_APPS)) {
+            Some((section, name)) => (section, Value::String(name.to_owned()).to_string()),
             None => {
                 key.split_once('.').map_or(("", key.clone()), |(section, name)| (section, name.to_owned()))
             }

@@ -3,10 +3,15 @@
 use rdkafka::ClientConfig;
 use secrecy::SecretString;
 
+use crate::rerun::Runtime;
+
 use super::{Choice, Config, connection::Connection, is_secret};
 
 /// librdkafka's own settings lie under this name.
 pub(super) const LIBRDKAFKA: &str = "kafka.librdkafka";
+
+/// Where apps are asked lies under this name, by the app's own.
+pub(super) const RERUN_APPS: &str = "rerun.apps";
 
 /// A value as it was written, before anything is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,6 +237,14 @@ pub(super) fn write_librdkafka(config: &mut Config, name: &str, raw: Raw) -> Res
         Err(error) => return Err(error.to_string()),
     }
     config.kafka.librdkafka.insert(name.to_owned(), SecretString::from(value));
+    Ok(())
+}
+
+/// Keeps where an app is asked to run an instance again.
+pub(super) fn write_rerun_app(config: &mut Config, app: &str, raw: Raw) -> Result<(), String> {
+    let Raw::Text(address) = raw else { return Err("want text".to_owned()) };
+    Runtime::parse(&address)?;
+    config.rerun.apps.insert(app.to_owned(), address);
     Ok(())
 }
 

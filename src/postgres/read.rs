@@ -14,6 +14,7 @@ mod gateway;
 mod letter;
 mod list;
 mod payload;
+mod rerun;
 mod show;
 
 pub use self::{
@@ -21,6 +22,7 @@ pub use self::{
     letter::{Letter, LetterFilter, LetterSummary, count_letters, letters, whole_letters},
     list::{Filter, list, start_of},
     payload::Payload,
+    rerun::{Standing, another_rerun, reruns, standing},
     show::{Flow, Run, State, Step, show},
 };
 

@@ -90,6 +90,11 @@ pub async fn ends(config: &Config) -> Vec<(i32, i64)> {
 
 /// Offsets of the records that the first partition has. There is one at least.
 pub async fn offsets(config: &Config) -> Vec<i64> {
+    records(config).await.into_iter().map(|(offset, _)| offset).collect()
+}
+
+/// Offset, key and value of the records that the first partition has. There is one at least.
+pub async fn records(config: &Config) -> Vec<(i64, Raw)> {
     let config = config.clone();
     let read = move || {
         let own = [("group.id", "offsets"), ("enable.partition.eof", "true")];
@@ -97,11 +102,15 @@ pub async fn offsets(config: &Config) -> Vec<i64> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&config.kafka.topics[0], 0, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();
-        let mut offsets = Vec::new();
+        let mut records = Vec::new();
         loop {
             match consumer.poll(ASK).expect("Kafka does not answer") {
-                Ok(message) => offsets.push(message.offset()),
-                Err(KafkaError::PartitionEOF(_)) => return offsets,
+                Ok(message) => {
+                    let [key, value] =
+                        [message.key(), message.payload()].map(|bytes| bytes.map(<[u8]>::to_vec));
+                    records.push((message.offset(), Raw { key, value, ..Raw::default() }));
+                }
+                Err(KafkaError::PartitionEOF(_)) => return records,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -1,0 +1,270 @@
+//! `flowtrail rerun`: asks a runtime to run an instance again, and notes who asked.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use super::{
+    UsageError, actor,
+    output::{Format, Output},
+    when,
+};
+use crate::{
+    config::Config,
+    flogo::answer,
+    postgres::{
+        audit, audit_outcome,
+        connect::{self, PostgresError},
+        read::{self, Flow, Standing, flogo},
+    },
+    rerun::{self, From, Question, Runtime, Wish, ask, question},
+};
+
+/// `application_name` of its session.
+const APPLICATION: &str = "flowtrail rerun";
+
+/// How often it is looked whether the re-run has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flowtrail rerun --flow 3ecf3de9… --dry-run             what would be sent, and where
+  flowtrail rerun --flow 3ecf3de9… --wait                from the start, as an instance of its own
+  flowtrail rerun --flow 3ecf3de9… --from-failure        under the same id, from its last failed step
+  flowtrail rerun --flow 3ecf3de9… --from-step 3 --input '{\"to\":\"bob\"}'
+
+Apps are found by their names:
+  [rerun.apps]
+  shop = \"http://shop:7777\"                the app's own /app/state endpoints
+  lab = \"tester+http://lab:8080\"           the open-source tester; its engine records no link to the original
+  billing = \"kafka:flow.rerun\"             a RerunRequest on a topic, for other runtimes
+
+Who asked for what is noted in ft_audit.")]
+pub(crate) struct Args {
+    /// Flow instance
+    #[arg(long, value_name = "ID")]
+    flow: String,
+    /// Begin with this step, under the same id
+    #[arg(long, value_name = "NUMBER", conflicts_with = "from_failure", value_parser = clap::value_parser!(i64).range(0..))]
+    from_step: Option<i64>,
+    /// Begin with the last step of the main flow that failed
+    #[arg(long)]
+    from_failure: bool,
+    /// Other input than was recorded: the task's, or the flow's without a step
+    #[arg(long, value_name = "JSON")]
+    input: Option<String>,
+    /// Where the app is asked, if not as rerun.apps says
+    #[arg(long, value_name = "ADDRESS")]
+    app: Option<String>,
+    /// Only say what would be sent
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait until the re-run has ended and is stored; a re-run that fails ends with 1
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "SPAN", default_value = "5m", requires = "wait")]
+    timeout: String,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    /// The instance that was asked for.
+    flow: String,
+    /// The instance that runs; nothing while nobody has said.
+    instance: Option<String>,
+    /// Where it was asked.
+    app: String,
+    /// The runtime's own word, once the re-run has ended.
+    status: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
+    let patience = when::span(&args.timeout)
+        .ok_or_else(|| UsageError("--timeout: want a span like 90s, 5m or 1h".to_owned()))?;
+    let input = args.input.as_deref().map(serde_json::from_str::<Value>).transpose();
+    let input = input.map_err(|error| UsageError(format!("--input is not JSON: {error}")))?;
+    let postgres = &config.postgres;
+    let failed = |error| PostgresError::of_statement(postgres, error);
+    let mut client = connect::connect(postgres, APPLICATION).await?;
+    let flow = read::show(&mut client, &args.flow).await.map_err(failed)?;
+    let flow = flow.with_context(|| format!("there is no flow {}", args.flow))?;
+    let runtime = runtime(&args, &flow, config)?;
+    let from = from(&args, &flow)?;
+    let state = if runtime.is_told_the_state() {
+        state_before(&mut client, &args.flow, from.as_ref()).await?
+    } else {
+        None
+    };
+    let wish = Wish { flow: args.flow.clone(), from, input, by: actor() };
+    let question = question(&runtime, &wish, state.as_ref()).map_err(UsageError)?;
+    if args.dry_run {
+        return print_question(&question, args.format);
+    }
+    let before = Before::of(&client, &wish).await.map_err(failed)?;
+    let detail = json!({ "app": runtime.to_string(), "from": wish.from.as_ref().map(|from| from.step), "input": wish.input });
+    let note = audit(&client, &wish.by, "rerun", &wish.flow, &detail).await.map_err(failed)?;
+    let asked = ask::ask(&question, &config.kafka, rerun::PATIENCE).await;
+    let came = match &asked {
+        Ok(instance) => json!({ "instance": instance }),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
+    audit_outcome(&client, note, &came).await.map_err(failed)?;
+    let mut outcome =
+        Outcome { flow: wish.flow.clone(), instance: asked?, app: runtime.to_string(), status: None };
+    if args.wait {
+        let ended = ended(&client, &wish, &before, outcome.instance.as_deref());
+        let ended = tokio::time::timeout(patience, ended).await;
+        let ended = ended
+            .with_context(|| format!("the re-run was asked for and has not ended within {}", args.timeout))?;
+        let ended = ended.map_err(failed)?;
+        (outcome.instance, outcome.status) = (Some(ended.flow), Some(ended.status));
+    }
+    print_outcome(&outcome, &wish, args.format)
+}
+
+/// How the app of a flow is asked.
+fn runtime(args: &Args, flow: &Flow, config: &Config) -> anyhow::Result<Runtime> {
+    if let Some(address) = &args.app {
+        return Ok(Runtime::parse(address).map_err(|why| UsageError(format!("--app: {why}")))?);
+    }
+    let app = flow.state.as_ref().and_then(|state| state.summary.app.clone());
+    let Some(app) = app else {
+        bail!("nobody has said of which app {} is; say where to ask with --app", flow.id);
+    };
+    let address = config.rerun.apps.get(&app).with_context(|| {
+        format!("it is not configured where app {app} is asked: add it under [rerun.apps], or use --app")
+    })?;
+    Runtime::parse(address).map_err(|why| anyhow::anyhow!("rerun.apps.{app}: {why}"))
+}
+
+/// The step to begin with, if one is asked for, by what is stored of the flow.
+fn from(args: &Args, flow: &Flow) -> anyhow::Result<Option<From>> {
+    let is_main = |step: &&read::Step| step.subflow.as_deref().is_none_or(|subflow| subflow == "0");
+    let step = match (args.from_step, args.from_failure) {
+        (None, false) => return Ok(None),
+        (Some(number), _) => {
+            let wanted = number.to_string();
+            let found = flow.steps.iter().find(|step| step.id == wanted);
+            found.with_context(|| {
+                format!("{} has no step {number}; see flowtrail flow show {}", flow.id, flow.id)
+            })?
+        }
+        (None, true) => {
+            let mut steps = flow.steps.iter().filter(is_main);
+            let failed = |step: &&read::Step| step.status.as_deref() == Some("Failed");
+            steps
+                .rfind(failed)
+                .with_context(|| format!("no step of the main flow of {} has failed", flow.id))?
+        }
+    };
+    if !is_main(&step) {
+        bail!("step {} ran in a subflow, and a re-run begins with a task of the main flow", step.id);
+    }
+    let number = step.id.parse().with_context(|| format!("step {} is no number", step.id))?;
+    let task = step.task.clone().with_context(|| format!("no task ended in step {}", step.id))?;
+    Ok(Some(From { step: number, task }))
+}
+
+/// The recorded state before a step, or after the first.
+async fn state_before(client: &mut Client, flow: &str, from: Option<&From>) -> anyhow::Result<Option<Value>> {
+    let moment = client.build_transaction().read_only(true).start().await?;
+    let mut steps = flogo::steps(&moment, flow).await?;
+    answer::sort_by_id(&mut steps, |step| &step.id);
+    let superseded = flogo::superseded(&moment, flow).await?;
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let until = from.map_or(0, |from| from.step.saturating_sub(1));
+    let state = answer::snapshot(flow, &steps, &superseded, Some(until))?;
+    Ok(Some(serde_json::to_value(&state)?))
+}
+
+/// How things stood before anybody was asked.
+struct Before {
+    run: i64,
+    reruns: Vec<String>,
+}
+
+impl Before {
+    async fn of(client: &Client, wish: &Wish) -> Result<Self, tokio_postgres::Error> {
+        let run = read::standing(client, &wish.flow).await?.map_or(i64::MIN, |standing| standing.run);
+        Ok(Self { run, reruns: read::reruns(client, &wish.flow).await? })
+    }
+}
+
+/// Waits until the re-run has ended: the instance that was named, another run of this one, or another re-run of it.
+async fn ended(
+    client: &Client,
+    wish: &Wish,
+    before: &Before,
+    instance: Option<&str>,
+) -> Result<Standing, tokio_postgres::Error> {
+    loop {
+        let standing = match instance {
+            Some(other) if other != wish.flow => read::standing(client, other).await?,
+            _ => {
+                let again =
+                    read::standing(client, &wish.flow).await?.filter(|standing| standing.run > before.run);
+                let another = read::another_rerun(client, &wish.flow, &before.reruns).await?;
+                again.or(another)
+            }
+        };
+        if let Some(standing) = standing.filter(|standing| standing.ended) {
+            return Ok(standing);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn print_question(question: &Question, format: Format) -> anyhow::Result<()> {
+    let (place, body) = match question {
+        Question::Http { url, body } => (format!("POST {url}"), body.clone()),
+        Question::Record { topic, request } => {
+            (format!("a record on topic {topic}"), serde_json::to_value(request)?)
+        }
+    };
+    let mut output = Output::stdout();
+    match format {
+        Format::Table => {
+            output.line(&place)?;
+            output.json(&body)?;
+        }
+        Format::Json => output.json(&json!({ "to": place, "body": body }))?,
+        Format::Ndjson => output.line_of_json(&json!({ "to": place, "body": body }))?,
+    }
+    Ok(output.finish()?)
+}
+
+fn print_outcome(outcome: &Outcome, wish: &Wish, format: Format) -> anyhow::Result<()> {
+    let mut output = Output::stdout();
+    match format {
+        Format::Table => {
+            let place = wish.from.as_ref().map_or_else(
+                || "from its start".to_owned(),
+                |from| format!("from step {} ({})", from.step, from.task),
+            );
+            let instance = outcome.instance.as_ref().map_or_else(String::new, |id| format!(", as {id}"));
+            let status = outcome
+                .status
+                .as_ref()
+                .map_or_else(|| "asked".to_owned(), |status| format!("ended as {status}"));
+            output.line(&format!("re-run of {} {place}{instance}: {status}", outcome.flow))?;
+        }
+        Format::Json => output.json(outcome)?,
+        Format::Ndjson => output.line_of_json(outcome)?,
+    }
+    output.finish()?;
+    match outcome.status.as_deref() {
+        None | Some("Completed") => Ok(()),
+        Some(status) => bail!("the re-run ended as {status}"),
+    }
+}

@@ -1,4 +1,5 @@
-//! The gateway: what Flogo apps post to their state service goes to Kafka.
+//! The gateway: what Flogo apps post to their state service goes to Kafka, and what they ask is answered from Postgres
+//! ([`reads`]).
 //!
 //! A request becomes an event ([`crate::flogo`]), and is answered once the event is kept ([`recorder`]): Kafka has
 //! it, or a synced file of the [`spool`], from which [`drain`] moves it to Kafka. [`routes`] has the requests, [`bulk`]

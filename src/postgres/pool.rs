@@ -71,7 +71,8 @@ impl Pool {
 
     /// A session that has just answered. Goes back when it is dropped; one that broke is closed then or at the next call.
     ///
-    /// Takes no longer than three times [`WAIT`]. Dropping the future gives up the place in the queue.
+    /// Waits five seconds for one to be free, one second for each that turns out to be broken, and five for a new one.
+    /// Dropping the future gives up the place in the queue.
     pub async fn get(&self) -> Result<Reader, PoolError> {
         match Box::pin(self.sessions.get()).await {
             Ok(session) => Ok(Reader { session }),

@@ -62,7 +62,7 @@ pub(super) async fn details(
     let details = async {
         let mut reader = reads.pool.get().await?;
         let instance = flogo::instance(&reader.moment().await?, &flow, &wanted).await?;
-        instance.map(FlowInfo::details).ok_or(Trouble::NotThere("flow instance not found"))
+        instance.map(FlowInfo::details).ok_or(Trouble::NotThere(""))
     };
     reads.answered("get flow details error: ", details.await)
 }

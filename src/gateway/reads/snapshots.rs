@@ -6,9 +6,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{Reads, Trouble, json};
+use super::{Reads, Trouble};
 use crate::{
-    flogo::answer::{self, StepData},
+    flogo::answer::{self as stored, StepData},
+    gateway::answer,
     postgres::read::flogo,
 };
 
@@ -16,7 +17,7 @@ use crate::{
 pub(super) async fn latest(State(reads): State<Reads>, Path(flow): Path<String>) -> Response {
     const WHAT: &str = "get getSnapshot error:";
     match Sources::of(&reads, &flow).await {
-        Ok(sources) if sources.steps.is_empty() => match answer::latest_posted(&sources.posted) {
+        Ok(sources) if sources.steps.is_empty() => match stored::latest_posted(&sources.posted) {
             Some(posted) => ([(header::CONTENT_TYPE, "application/json")], posted.to_owned()).into_response(),
             None => reads.refused(WHAT, &Trouble::NoSteps(flow)),
         },
@@ -39,18 +40,16 @@ pub(super) async fn at_step(
         Err(trouble) => return reads.refused(WHAT, &trouble),
     };
     let Some(number) = step.parse().ok().filter(|number: &i64| *number >= 0) else {
-        return invalid(&format!("invalid stepId: {step}"));
+        return answer::error(StatusCode::BAD_REQUEST, &format!("invalid stepId: {step}"));
     };
-    let exist = answer::count_up_to_last(&sources.steps);
+    let exist = stored::count_up_to_last(&sources.steps);
     if number >= exist {
-        return invalid(&format!("invalid stepId: {number}, only {exist} exists"));
+        return answer::error(
+            StatusCode::BAD_REQUEST,
+            &format!("invalid stepId: {number}, only {exist} exists"),
+        );
     }
     reads.answered(WHAT, sources.after(&flow, Some(number)))
-}
-
-fn invalid(message: &str) -> Response {
-    let code = StatusCode::BAD_REQUEST;
-    json(code, &serde_json::json!({"code": code.as_u16(), "message": message}))
 }
 
 /// What a state is made from, as of one moment.
@@ -67,14 +66,14 @@ impl Sources {
         let mut reader = reads.pool.get().await?;
         let moment = reader.moment().await?;
         let mut steps = flogo::steps(&moment, flow).await?;
-        answer::sort_by_id(&mut steps, |step| &step.id);
+        stored::sort_by_id(&mut steps, |step| &step.id);
         let superseded = flogo::superseded(&moment, flow).await?;
         let posted =
             if steps.is_empty() { flogo::posted_snapshots(&moment, flow).await? } else { Vec::new() };
         Ok(Self { steps, superseded, posted })
     }
 
-    fn after(&self, flow: &str, step: Option<i64>) -> Result<answer::Snapshot<'_>, Trouble> {
-        Ok(answer::snapshot(flow, &self.steps, &self.superseded, step)?)
+    fn after(&self, flow: &str, step: Option<i64>) -> Result<stored::Snapshot<'_>, Trouble> {
+        Ok(stored::snapshot(flow, &self.steps, &self.superseded, step)?)
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn statuses(State(reads): State<Reads>, Path(flow): Path<String
 /// The last task that failed; empty fields where none did.
 pub(super) async fn failed_task(State(reads): State<Reads>, Path(flow): Path<String>) -> Response {
     let rows = rows(&reads, &flow).await;
-    reads.answered("get failed task error:", rows.map(|rows| answer::failed_task(&flow, rows)))
+    reads.answered("get getSnapshotAtStep error:", rows.map(|rows| answer::failed_task(&flow, rows)))
 }
 
 /// What a task was given and gave. Of a step in which a task began to wait for its subflow, the step with which the

@@ -9,8 +9,8 @@ async fn without_a_user_an_app_or_a_version_nothing_is_told() {
     for path in
         ["/v1/instances", "/v1/instances/x/details", "/v1/flows", "/v1/apps/a/versions", "/v1/app/state/a"]
     {
-        assert_eq!(serving.ask_as("", path).await.sentence(), nobody, "{path}");
-        assert_eq!(serving.ask_as("username:\r\n", path).await.sentence(), nobody, "{path}");
+        assert_eq!(serving.ask_as(&[], path).await.sentence(), nobody, "{path}");
+        assert_eq!(serving.ask_as(&[("username", "")], path).await.sentence(), nobody, "{path}");
     }
     for path in ["/v1/instances", "/v1/flows"] {
         let answer = serving.ask(&format!("{path}?version=1")).await;
@@ -31,9 +31,9 @@ async fn a_value_is_never_part_of_a_statement() {
     ] {
         assert_eq!(serving.ask(question).await.body, r#"{"Count":0,"FlowData":null}"#, "{question}");
     }
-    let user = "username: x' or '1'='1\r\n";
-    assert_eq!(serving.ask_as(user, &format!("/v1/instances?{APP}")).await.json()["Count"], 0);
-    assert_eq!(serving.ask_as(user, "/v1/apps/history-harness/versions").await.body, "[]");
+    let user = [("username", "x' or '1'='1")];
+    assert_eq!(serving.ask_as(&user, &format!("/v1/instances?{APP}")).await.json()["Count"], 0);
+    assert_eq!(serving.ask_as(&user, "/v1/apps/history-harness/versions").await.body, "[]");
     let path = "/v1/instances/x'%20or%20'1'='1/steps/status";
     assert_eq!(serving.ask(path).await.body, "[]");
     let client = servers::connect_to(&config).await;

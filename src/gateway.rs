@@ -14,6 +14,7 @@ pub mod reads;
 pub mod recorder;
 pub mod routes;
 pub mod spool;
+pub mod stream;
 
 mod answer;
 

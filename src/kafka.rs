@@ -15,5 +15,6 @@ pub mod producer;
 pub(crate) mod rebalance;
 pub mod slice;
 pub(crate) mod source;
+pub(crate) mod tail;
 
 pub use self::lease::{Lease, Start};

@@ -19,6 +19,7 @@ use crate::{
         reads::{self, Reads},
         routes::{self, Limits},
         spool::{OpenError, Spool},
+        stream::{self, Steps},
     },
     http::{Access, Condition, Health, Role, access::tokens},
     kafka::{admin::Admin, client, confirmed::ConfirmedProducer},
@@ -72,12 +73,14 @@ pub struct Server {
     admin: Admin,
     health: Arc<Health>,
     spool_dir: Option<PathBuf>,
+    steps: Steps,
+    stop: CancellationToken,
 }
 
 impl Server {
     /// Opens the spool and looks at the tables, if Postgres answers. Neither Kafka nor Postgres has to be there: an
-    /// app's history is taken all the same.
-    pub async fn open(config: &Config) -> Result<Self, ServerError> {
+    /// app's history is taken all the same. It goes on until `stop`.
+    pub async fn open(config: &Config, stop: CancellationToken) -> Result<Self, ServerError> {
         let access = Access::new(&config.http)?;
         if access.is_open() {
             only_here(&config.gateway.listen).await?;
@@ -97,7 +100,8 @@ impl Server {
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
         });
         let health = Arc::new(Health::new(&[Condition::Kafka], Duration::from_mins(1), clock::monotonic()));
-        Ok(Self { gateway, access, admin: Admin::new(&config.kafka)?, health, spool_dir })
+        let steps = Steps::new(&config.kafka, &wanted.topic, stop.clone());
+        Ok(Self { gateway, access, admin: Admin::new(&config.kafka)?, health, spool_dir, steps, stop })
     }
 
     /// The requests that it answers, each for who has the role.
@@ -107,7 +111,7 @@ impl Server {
         access
             .guard(routes::recording(gateway.clone()), &[Role::Record])
             .merge(access.guard(routes::operating(gateway.clone()), &[Role::Operate]))
-            .merge(access.guard(reads, &[Role::Read]))
+            .merge(access.guard(reads.merge(stream::routes(self.steps.clone())), &[Role::Read]))
     }
 
     /// Ready while events can be kept. Reads need Postgres as well, and say so themselves.
@@ -115,9 +119,9 @@ impl Server {
         &self.health
     }
 
-    /// Runs beside the requests until `stop`, under `tasks`.
-    pub fn start(self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let Self { gateway, access, admin, health, spool_dir } = self;
+    /// Runs beside the requests, under `tasks`.
+    pub fn start(self, tasks: &TaskTracker) {
+        let Self { gateway, access, admin, health, spool_dir, stop, .. } = self;
         let (apps, until) = (gateway.clone(), stop.clone());
         tasks.spawn(Box::pin(async move { apps.apps.follow(&apps.pool, until).await }));
         let (drained, until) = (gateway.clone(), stop.clone());
@@ -130,8 +134,7 @@ impl Server {
             let until = stop.clone();
             tasks.spawn(async move { tokens.follow(until).await });
         }
-        let until = stop.clone();
-        tasks.spawn(async move { look_at_kafka(&gateway, &admin, &health, until).await });
+        tasks.spawn(async move { look_at_kafka(&gateway, &admin, &health, stop).await });
     }
 }
 

@@ -42,11 +42,11 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let told = stop_on_signals()?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let metrics = metrics::install()?;
-    let server = Server::open(&config).await?;
+    let server = Server::open(&config, stop.clone()).await?;
     let router = http::router(server.health().clone(), metrics.clone()).merge(server.router());
     let address = http::serve(&config.gateway.listen, router, stop.clone(), &tasks).await?;
     tasks.spawn(metrics.upkeep(stop.clone()));
-    server.start(&stop, &tasks);
+    server.start(&tasks);
     let topic = &config.gateway.topic;
     tracing::info!(event = "server_started", %address, topic, "serving");
     told.cancelled().await;

@@ -15,6 +15,8 @@ use crate::{
     recorded, rows, servers, topics,
 };
 
+mod streaming;
+
 const JSON: (&str, &str) = ("content-type", "application/json");
 const ASYNC: (&str, &str) = ("Async-Calling", "true");
 
@@ -27,10 +29,10 @@ struct Serving {
 impl Serving {
     async fn start(config: &Config) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let server = Box::pin(Server::open(config)).await.unwrap();
+        let server = Box::pin(Server::open(config, stop.clone())).await.unwrap();
         let address: SocketAddr =
             http::serve("127.0.0.1:0", server.router(), stop.clone(), &tasks).await.unwrap();
-        server.start(&stop, &tasks);
+        server.start(&tasks);
         Self { address: address.to_string(), stop }
     }
 

@@ -1,0 +1,169 @@
+//! `GET /v1/stream/steps`: each step as it is posted, over a WebSocket, from Kafka. Any number of readers get every step.
+//!
+//! One reader of the topic serves them all; it runs while there is somebody. A reader that is slow misses steps once it
+//! is more than [`BEHIND`] of them behind: then its connection is closed, and says how many.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
+    },
+    http::StatusCode,
+    response::Response,
+    routing::get,
+};
+use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{caller::Scope, reads::plain_text};
+use crate::{
+    config,
+    kafka::tail::{self, Record},
+    model::Event,
+    pipeline::decode::decode,
+};
+
+/// Steps that a reader may be behind.
+const BEHIND: usize = 1_024;
+
+/// A step longer than this is passed over: as many of them as a reader may be behind wait in memory.
+const MOST_BYTES: usize = 64 << 10;
+
+/// How long a reader may take to accept a step.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a silent connection is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Where steps come from.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    kafka: config::Kafka,
+    topic: String,
+    stop: CancellationToken,
+    /// There while the topic is read.
+    sender: Mutex<Option<broadcast::Sender<Utf8Bytes>>>,
+    /// Only one at a time begins to read.
+    beginning: tokio::sync::Mutex<()>,
+}
+
+impl Steps {
+    /// Of this topic, until `stop`. Nothing is read before somebody asks.
+    pub fn new(kafka: &config::Kafka, topic: &str, stop: CancellationToken) -> Self {
+        let (kafka, topic) = (kafka.clone(), topic.to_owned());
+        let (sender, beginning) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { shared: Arc::new(Shared { kafka, topic, stop, sender, beginning }) }
+    }
+
+    /// Steps from now on.
+    async fn subscribe(&self) -> Result<broadcast::Receiver<Utf8Bytes>, String> {
+        let _one = self.shared.beginning.lock().await;
+        if let Some(sender) = &*self.shared.sender() {
+            return Ok(sender.subscribe());
+        }
+        let (sender, receiver) = broadcast::channel(BEHIND);
+        let (shared, told) = (self.shared.clone(), sender.clone());
+        let begun = spawn_blocking(move || {
+            let of_thread = shared.clone();
+            let each = move |record: Option<Record>| {
+                if let Some(step) = record.and_then(|record| posted_step(&record)) {
+                    // Whoever went away is noticed below.
+                    let _ = told.send(step);
+                }
+                // Under the lock: who subscribes meanwhile finds this reader, or begins another.
+                let mut sender = of_thread.sender();
+                let wanted = told.receiver_count() > 0 && !of_thread.stop.is_cancelled();
+                if !wanted {
+                    *sender = None;
+                }
+                wanted
+            };
+            tail::follow(&shared.kafka, &shared.topic, each).map_err(|error| error.to_string())
+        });
+        begun.await.unwrap_or_else(|_| Err("this server is stopping".to_owned()))?;
+        *self.shared.sender() = Some(sender);
+        Ok(receiver)
+    }
+}
+
+impl Shared {
+    fn sender(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Utf8Bytes>>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The step's own JSON, if the record is a step that has some.
+fn posted_step(record: &Record) -> Option<Utf8Bytes> {
+    let decoded = decode(record.key.as_deref(), record.value.as_ref(), MOST_BYTES).ok()?;
+    let is_whole = !decoded.is_oversized();
+    let Event::Step { row, .. } = decoded.event else { return None };
+    let data = row.data.filter(|data| is_whole && data.starts_with(b"{"))?;
+    Utf8Bytes::try_from(data).ok()
+}
+
+/// The route.
+pub fn routes(steps: Steps) -> Router {
+    Router::new().route("/v1/stream/steps", get(stream)).with_state(steps)
+}
+
+async fn stream(State(steps): State<Steps>, Scope(only): Scope, upgrade: WebSocketUpgrade) -> Response {
+    if only.is_some() {
+        return plain_text(StatusCode::FORBIDDEN, "a step names no user, and this token is for one");
+    }
+    match steps.subscribe().await {
+        Ok(receiver) => {
+            let stop = steps.shared.stop.clone();
+            upgrade.on_upgrade(async move |socket| pass_on(socket, receiver, stop).await)
+        }
+        Err(why) => plain_text(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+/// Passes steps on until either side ends it.
+async fn pass_on(socket: WebSocket, mut receiver: broadcast::Receiver<Utf8Bytes>, stop: CancellationToken) {
+    let (mut out, mut incoming) = socket.split();
+    let mut pings = tokio::time::interval(PING_EVERY);
+    let (code, reason) = loop {
+        let message = tokio::select! {
+            step = receiver.recv() => match step {
+                Ok(step) => Message::Text(step),
+                Err(RecvError::Lagged(missed)) => {
+                    break (close_code::POLICY, format!("too slow: {missed} steps were missed"));
+                }
+                Err(RecvError::Closed) => break (close_code::RESTART, "the topic is not read any more".to_owned()),
+            },
+            _ = pings.tick() => Message::Ping(bytes::Bytes::new()),
+            () = stop.cancelled() => break (close_code::AWAY, "this server is stopping".to_owned()),
+            said = incoming.next() => match said {
+                // A reader has nothing to say; pings are answered by the library.
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+        };
+        if !accepts(&mut out, message).await {
+            return;
+        }
+    };
+    let farewell = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+    accepts(&mut out, farewell).await;
+}
+
+async fn accepts(out: &mut SplitSink<WebSocket, Message>, message: Message) -> bool {
+    matches!(timeout(PATIENCE, out.send(message)).await, Ok(Ok(())))
+}

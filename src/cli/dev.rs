@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     collect::{Served, stop_on_signals},
@@ -23,10 +23,12 @@ use crate::{
     collector::{self, CollectError},
     config::{Config, Loaded, Origin, SchemaMode},
     dev::{DevInfo, Server, Stack, StackOptions, default_data_dir, reset},
+    http,
     kafka::admin::Admin,
     metrics::Exposition,
     postgres::connect,
     schema,
+    server::Server as Gateway,
 };
 
 /// Partitions of a topic that `dev` creates.
@@ -47,11 +49,11 @@ const SCHEMA_PATIENCE: Duration = Duration::from_mins(1);
 #[command(after_help = "\
 Examples:
   flowtrail dev
-  flowtrail dev --kafka-port 0 --postgres-port 0 --http-port 0 --data-dir /tmp/flows
+  flowtrail dev --kafka-port 0 --postgres-port 0 --http-port 0 --gateway-port 0 --data-dir /tmp/flows
   DATABASE_URL=postgres://me@db/flows flowtrail dev --no-sample
 
 Starts a real Kafka and a real Postgres, fetching what this machine lacks, or uses those that
-KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL name. Prints the three addresses once all is up, keeps them in dev.json of the
+KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL name. Prints the four addresses once all is up, keeps them in dev.json of the
 data folder, and stops everything on Ctrl-C; the data stays for the next start.")]
 pub(crate) struct Args {
     /// Folder for everything that is kept [default: $FLOWTRAIL_DATA_DIR, else flowtrail/dev in the user's data folder]
@@ -66,6 +68,9 @@ pub(crate) struct Args {
     /// Port of health and metrics; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 9464)]
     http_port: u16,
+    /// Port of the API of Flogo's state service; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 9190)]
+    gateway_port: u16,
     /// Publish no sample traffic
     #[arg(long)]
     no_sample: bool,
@@ -124,6 +129,10 @@ fn configured(args: &Args, loaded: &Loaded, stack: &Stack) -> Config {
     stack.bootstrap_servers().clone_into(&mut config.kafka.bootstrap_servers);
     config.postgres.url = Some(stack.database_url().clone());
     config.http.listen = format!("127.0.0.1:{}", args.http_port);
+    config.gateway.listen = format!("127.0.0.1:{}", args.gateway_port);
+    if config.gateway.spool_dir.is_empty() {
+        config.gateway.spool_dir = stack.data_dir().join("spool").to_string_lossy().into_owned();
+    }
     config.schema.mode = SchemaMode::Update;
     config
 }
@@ -147,7 +156,11 @@ async fn with_servers(
         let (config, stop) = (config.clone(), stop.clone());
         tokio::spawn(async move { collector::run(&config, shown, stop).await })
     });
-    announce(stack, &format!("http://{}", served.address))?;
+    let (tasks, done) = (TaskTracker::new(), CancellationToken::new());
+    let api = Box::pin(Gateway::open(&config, done.clone())).await?;
+    let gateway = http::serve(&config.gateway.listen, api.router(), done.clone(), &tasks).await?;
+    api.start(&tasks);
+    announce(stack, &format!("http://{}", served.address), &format!("http://{gateway}"))?;
     let sample = match topic {
         Some(topic) if !args.no_sample => Some(sample::start(&config, topic, args.sample_rate, stop.clone())),
         _ => None,
@@ -156,12 +169,15 @@ async fn with_servers(
     if let Some(sample) = sample {
         sample.await.context("the sample traffic ended early")??;
     }
+    done.cancel();
+    tasks.close();
+    tasks.wait().await;
     served.end().await;
     outcome
 }
 
 /// Prints the addresses, for people and on one line, and keeps them in `dev.json`.
-fn announce(stack: &Stack, http: &str) -> anyhow::Result<()> {
+fn announce(stack: &Stack, http: &str, gateway: &str) -> anyhow::Result<()> {
     let mut pids = stack.pids();
     pids.insert("dev".to_owned(), std::process::id());
     let (kafka, postgres) = (stack.bootstrap_servers(), stack.database_url().expose_secret());
@@ -169,19 +185,23 @@ fn announce(stack: &Stack, http: &str) -> anyhow::Result<()> {
         kafka: kafka.to_owned(),
         postgres: postgres.to_owned(),
         http: Some(http.to_owned()),
+        gateway: Some(gateway.to_owned()),
         pids: BTreeMap::from_iter(pids),
     };
     info.write(stack.data_dir())
         .with_context(|| format!("writing {}", DevInfo::path(stack.data_dir()).display()))?;
     let mut output = Output::stdout();
-    output.line(&format!("flowtrail is up: kafka {kafka}  postgres {postgres}  http {http}"))?;
+    output.line(&format!(
+        "flowtrail is up: kafka {kafka}  postgres {postgres}  http {http}  gateway {gateway}"
+    ))?;
     output.finish()?;
     if io::stderr().is_terminal() {
         // On a terminal only: a log must not hold the password.
         writeln!(
             io::stderr(),
             "In another terminal:\n  export KAFKA_BOOTSTRAP_SERVERS={kafka} DATABASE_URL='{postgres}'\n  \
-             flowtrail flow list; flowtrail lag"
+             flowtrail flow list; flowtrail lag\nA Flogo app records here with\n  \
+             export FLOGO_FLOW_SM_ENDPOINT={gateway}"
         )?;
     }
     Ok(())

@@ -16,7 +16,8 @@ const MARKER_TEXT: &str =
     "This folder belongs to `flowtrail dev`, which may empty it (`flowtrail dev --reset`).\n";
 const LOCK: &str = "lock";
 /// What `reset` removes, besides the marker and the lock. Nothing else in the folder is flowtrail's.
-const CONTENT: [&str; 6] = ["dev.json", "kafka", "kafka.pid", "postgres", "postgres.pid", "postgres.log"];
+const CONTENT: [&str; 7] =
+    ["dev.json", "kafka", "kafka.pid", "postgres", "postgres.pid", "postgres.log", "spool"];
 
 /// Why the folder can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -20,6 +20,9 @@ pub struct DevInfo {
     /// Where flowtrail itself is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// Where the API of Flogo's state service is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// Process ids by name.
     pub pids: BTreeMap<String, u32>,
 }
@@ -48,6 +51,7 @@ impl std::fmt::Debug for DevInfo {
         let mut all = f.debug_struct("DevInfo");
         all.field("kafka", &self.kafka)
             .field("http", &self.http)
+            .field("gateway", &self.gateway)
             .field("pids", &self.pids)
             .finish_non_exhaustive()
     }
@@ -67,6 +71,7 @@ mod tests {
             kafka: "127.0.0.1:9092".to_owned(),
             postgres: "postgres://flowtrail:secret@127.0.0.1:5432/flowtrail".to_owned(),
             http: None,
+            gateway: None,
             pids: BTreeMap::from([("kafka".to_owned(), 7)]),
         };
         info.write(dir.path()).unwrap();

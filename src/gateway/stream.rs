@@ -41,7 +41,7 @@ const BEHIND: usize = 1_024;
 const MOST_BYTES: usize = 64 << 10;
 
 /// How long a reader may take to accept a step.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a silent connection is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -141,8 +141,8 @@ async fn pass_on(socket: WebSocket, mut receiver: broadcast::Receiver<Utf8Bytes>
     let mut pings = tokio::time::interval(PING_EVERY);
     let (code, reason) = loop {
         let message = tokio::select! {
-            step = receiver.recv() => match step {
-                Ok(step) => Message::Text(step),
+            came = receiver.recv() => match came {
+                Ok(posted) => Message::Text(posted),
                 Err(RecvError::Lagged(missed)) => {
                     break (close_code::POLICY, format!("too slow: {missed} steps were missed"));
                 }
@@ -161,7 +161,10 @@ async fn pass_on(socket: WebSocket, mut receiver: broadcast::Receiver<Utf8Bytes>
         }
     };
     let farewell = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-    accepts(&mut out, farewell).await;
+    if accepts(&mut out, farewell).await {
+        // A connection that is closed before all of it was read is reset, and the farewell may be lost with that.
+        let _ = timeout(PATIENCE, async { while let Some(Ok(_)) = incoming.next().await {} }).await;
+    }
 }
 
 async fn accepts(out: &mut SplitSink<WebSocket, Message>, message: Message) -> bool {

@@ -10,6 +10,7 @@ use rdkafka::{
     Message as _, Offset as Position, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
+    metadata::MetadataPartition,
 };
 
 use super::client::{self, Context, Error};
@@ -87,7 +88,7 @@ pub(crate) fn follow(
 fn partitions(consumer: &BaseConsumer<Context>, topic: &str) -> Result<Vec<i32>, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
-    Ok(found.map(|topic| topic.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default())
+    Ok(found.map(|topic| topic.partitions().iter().map(MetadataPartition::id).collect()).unwrap_or_default())
 }
 
 /// Follows partitions that were added since, from their beginning: nothing of them was missed.

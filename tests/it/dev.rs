@@ -75,6 +75,8 @@ impl Dev {
             "0",
             "--postgres-port",
             "0",
+            "--gateway-port",
+            "0",
             "--http-port",
             "0",
         ]);
@@ -86,7 +88,9 @@ impl Dev {
         assert!(line.ends_with('\n'), "it ended: {}", fs::read_to_string(&log).unwrap());
         let info: Value = serde_json::from_slice(&fs::read(dir.join("dev.json")).unwrap()).unwrap();
         let (kafka, postgres, http) = (text(&info["kafka"]), text(&info["postgres"]), text(&info["http"]));
-        assert_eq!(line, format!("flowtrail is up: kafka {kafka}  postgres {postgres}  http {http}\n"));
+        let gateway = text(&info["gateway"]);
+        let wanted = format!("kafka {kafka}  postgres {postgres}  http {http}  gateway {gateway}");
+        assert_eq!(line, format!("flowtrail is up: {wanted}\n"));
         assert!(http.starts_with("http://127.0.0.1:"), "{info}");
         assert_eq!(info["pids"]["dev"], child.id().unwrap());
         Self { child, stdout, info }

@@ -20,6 +20,7 @@ use crate::{
     telemetry::{self, LogFormat, TelemetryError},
 };
 
+mod app;
 mod collect;
 mod config;
 mod deadletter;
@@ -103,6 +104,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
+    /// Say which apps' history is to be kept
+    App(app::Args),
     /// Ask a runtime to run an instance again
     Rerun(rerun::Args),
     /// Show, retry or drop messages that could not become rows
@@ -183,6 +186,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Verify(args) => Box::pin(verify::run(args, config)).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
+        Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
         Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
@@ -286,6 +290,10 @@ mod tests {
             &["flow", "show"],
             &["config"],
             &["rerun"],
+            &["app"],
+            &["app", "list"],
+            &["app", "on"],
+            &["app", "off"],
             &["token"],
             &["token", "add"],
             &["token", "list"],

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{self, Body},
     extract::{MatchedPath, Path, Request, State},
     http::{HeaderMap, Method, StatusCode},
@@ -13,6 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::{
     answer,
@@ -23,7 +24,9 @@ use super::{
     recorder::{NotKept, Recorder},
 };
 use crate::{
-    clock, flogo, metrics,
+    clock, flogo,
+    http::Caller,
+    metrics,
     postgres::{Pool, read},
     proto::v1::HistoryEvent,
 };
@@ -140,11 +143,32 @@ pub(super) async fn keep(gateway: &Gateway, event: HistoryEvent) -> Result<(), N
     gateway.recorder.keep(event).await.map(drop)
 }
 
-/// `DELETE /v1/instances/{flow}`: the history of the instance goes, from the tables too.
-async fn delete_flow(State(gateway): Shared, Path(flow): Path<String>, headers: HeaderMap) -> Response {
+/// `DELETE /v1/instances/{flowId}`: the history of the instance goes, from the tables too.
+async fn delete_flow(
+    State(gateway): Shared,
+    Path(flow): Path<String>,
+    caller: Option<Extension<Caller>>,
+    headers: HeaderMap,
+) -> Response {
     match flogo::deleted(&flow) {
-        Ok(event) => answer(&gateway, &headers, event).await,
+        Ok(event) => {
+            note(&gateway, caller.as_deref(), "flow.delete", &flow, json!({})).await;
+            answer(&gateway, &headers, event).await
+        }
         Err(why) => answer::no_event(&why),
+    }
+}
+
+/// Notes who did what. It is done even if nobody can note it now; then the log says who.
+async fn note(gateway: &Gateway, caller: Option<&Caller>, action: &str, object: &str, detail: Value) {
+    let by = caller.map_or("anybody", |caller| &caller.name);
+    let noting = async {
+        let session = Box::pin(gateway.pool.get()).await.map_err(|error| error.to_string())?;
+        session.note(by, action, object, &detail).await.map_err(|error| error.to_string())
+    };
+    let noted = tokio::time::timeout(gateway.limits.deadline / 2, noting).await;
+    if let Err(why) = noted.unwrap_or_else(|_| Err("Postgres did not answer in time".to_owned())) {
+        tracing::warn!(event = "not_noted", by, action, object, why, "what somebody did is not in ft_audit");
     }
 }
 
@@ -184,17 +208,19 @@ async fn switch(
     method: Method,
     Path(app): Path<String>,
     User(user): User,
+    caller: Option<Extension<Caller>>,
     headers: HeaderMap,
 ) -> Response {
     let (on, at): (bool, Timestamp) = (method == Method::POST, clock::now());
     match flogo::app_state(&user, &app, on, at) {
         Ok(event) => {
+            let action = if on { "app.on" } else { "app.off" };
+            note(&gateway, caller.as_deref(), action, &app, json!({ "user": user })).await;
             let kept = gateway.recorder.keep(event).await;
             if let Err(why) = kept {
                 return answer::not_kept(&why);
             }
             gateway.apps.note(&user, &app, on);
-            tracing::info!(event = "app_switched", user, app, on, "an app's history was switched");
             answer::kept(&headers)
         }
         Err(why) => answer::no_event(&why),

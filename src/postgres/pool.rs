@@ -6,10 +6,13 @@ use deadpool::{
     Runtime,
     managed::{self, Metrics, RecycleError, RecycleResult, TimeoutType},
 };
-use thiserror::Error;
-use tokio_postgres::{Client, IsolationLevel, Transaction};
+use serde_json::Value;
+use tokio_postgres::{Client, Error, IsolationLevel, Transaction};
 
-use super::connect::{self, PostgresError};
+use super::{
+    audit::audit,
+    connect::{self, PostgresError},
+};
 use crate::config;
 
 /// How long a request waits for a session that is free, or for a new one. Beyond it a person has given up.
@@ -23,7 +26,7 @@ const CHECK: Duration = Duration::from_secs(1);
 const SETTINGS: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL timezone = 'UTC'";
 
 /// Why there is no session, as one sentence without a password.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// None became free in time.
     #[error("all {size} sessions with Postgres were busy for {} s; try again later", WAIT.as_secs())]
@@ -112,6 +115,11 @@ impl Reader {
         let moment = builder.read_only(true).start().await?;
         moment.batch_execute(SETTINGS).await?;
         Ok(moment)
+    }
+
+    /// Notes in the audit what somebody does, as [`audit()`] does.
+    pub async fn note(&self, actor: &str, action: &str, object: &str, detail: &Value) -> Result<i64, Error> {
+        audit(&self.session, actor, action, object, detail).await
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_postgres::{
 
 pub mod flogo;
 
+mod app;
 mod gateway;
 mod letter;
 mod list;
@@ -18,6 +19,7 @@ mod rerun;
 mod show;
 
 pub use self::{
+    app::{AppState, app_states},
     gateway::{greatest_execution, switched_off, user_of},
     letter::{Letter, LetterFilter, LetterSummary, count_letters, letters, whole_letters},
     list::{Filter, list, start_of},

@@ -219,9 +219,18 @@ async fn an_app_that_is_off_is_not_kept_and_one_that_is_on_is() {
     let switched = "SELECT concat_ws('|', userid, appname, persistenceenabled) FROM appstate";
     assert_eq!(rows::texts(&client, switched).await, [Some("ann|shop|t".to_owned())]);
 
+    let noted = "SELECT concat_ws('|', actor, action, object, detail) FROM ft_audit ORDER BY id";
+    let noted = rows::texts(&client, noted).await;
+    assert!(noted.len() == 3 && noted[0].as_ref().unwrap().starts_with("anybody ("), "{noted:?}");
+    assert!(noted[0].as_ref().unwrap().ends_with("|app.off|shop|{\"user\": \"ann\"}"), "{noted:?}");
+
     // Another process learns it from the table.
-    assert_eq!(switch("DELETE", &[("username", "ann")]).await.status, 200);
+    done(&mut configured(&config, ["app", "off", "shop", "--user", "ann", "--topic", &config.gateway.topic]))
+        .await;
     collect_all(&config).await;
+    let listed = done(&mut configured(&config, ["app", "list", "--format", "json"])).await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed[0]["app"], &listed[0]["kept"]), (&json!("shop"), &json!(false)));
     let other = Serving::start(&config).await;
     servers::until("the other gateway knows", async || {
         let posted = other.post("/v1/instances/start", &start("late")).await;

@@ -18,6 +18,7 @@ mod plain;
 mod pooler;
 pub mod read;
 mod refusal;
+mod replace;
 mod session;
 mod snapshot;
 mod special;

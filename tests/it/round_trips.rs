@@ -22,8 +22,10 @@ const ONE_WAY: Duration = Duration::from_millis(50);
 
 /// Flows of a batch: more than a full one has.
 const FLOWS: u32 = 2_000;
-/// Of these so many go on: few enough for a session to empty its temp tables as it commits.
-const GO_ON: u32 = 200;
+/// Flows whose rows are too many to be replaced in one go.
+const MANY: u32 = 200;
+/// Flows whose rows are not.
+const FEW: u32 = 20;
 /// Steps of a flow of a batch. Of flows with few, only these are looked up, of flows with more, all; there are both.
 const STEPS: [u32; 2] = [1, 4];
 
@@ -43,48 +45,69 @@ const FIRST: u32 = 7;
 const AGAIN: u32 = 3;
 /// The look-up; two staged tables, each a `COPY` that begins and ends; both tables are changed at once; offsets; rows are
 /// unstaged, and `COMMIT`.
-const CHANGED: u32 = 1 + 2 * 2 + 1 + 1 + 1;
+const MANY_CHANGE: u32 = 1 + 2 * 2 + 1 + 1 + 1;
+/// The look-up; both tables are changed at once; offsets; `COMMIT`.
+const FEW_CHANGE: u32 = 4;
+/// What new flows take, and once more for both tables to be changed.
+const NEW_AND_FEW_CHANGE: u32 = FIRST + 1;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_waits_for_postgres_as_seldom_as_the_protocol_lets_it_however_many_flows_it_has() {
+    use Phase::{Closed, Opened};
     let url = servers::database().await;
     let proxy = Proxy::before(&url).await;
-    let mut session = servers::session(&proxy.url(&url)).await;
-    // The first batch of each kind prepares statements. Plans are made anew before batches 2, 3 and 5; none of those that
-    // are looked at is one of them.
-    for (number, batch) in (1..).zip(["a", "b", "c", "first", "d", "first"]) {
-        if number == 4 {
-            proxy.trips().take();
-            proxy.set(Mode::Slow(ONE_WAY));
-        }
-        write(&mut session, number, (batch, FLOWS), Phase::Opened).await;
-        match number {
-            4 => assert_eq!(proxy.trips().take(), [FIRST], "of new flows"),
-            6 => assert_eq!(proxy.trips().take().last(), Some(&AGAIN), "of flows that are stored already"),
-            _ => {}
-        }
+    let mut lane = Lane { session: servers::session(&proxy.url(&url)).await, batches: 0 };
+    for name in ["a", "b", "c"] {
+        lane.write([(name, FLOWS, Opened)]).await;
     }
-    write(&mut session, 7, ("a", GO_ON), Phase::Closed).await;
-    write(&mut session, 8, ("b", GO_ON), Phase::Closed).await;
-    assert_eq!(proxy.trips().take().last(), Some(&CHANGED), "of flows that go on");
+    proxy.trips().take();
+    proxy.set(Mode::Slow(ONE_WAY));
+    // Not looked at: the first batch of each kind, which prepares statements, and batches 2, 3, 5 and 9, before which
+    // plans are made anew.
+    let trips = async |lane: &mut Lane, flows: &[(&str, u32, Phase)]| {
+        lane.write(flows.iter().copied()).await;
+        proxy.trips().take()
+    };
+    assert_eq!(trips(&mut lane, &[("d", FLOWS, Opened)]).await, [FIRST], "new flows");
+    lane.write([("e", FLOWS, Opened)]).await;
+    proxy.trips().take();
+    assert_eq!(trips(&mut lane, &[("e", FLOWS, Opened)]).await, [AGAIN], "flows that are stored already");
+    trips(&mut lane, &[("a", MANY, Closed)]).await;
+    assert_eq!(trips(&mut lane, &[("b", MANY, Closed)]).await, [MANY_CHANGE], "many flows go on");
+    trips(&mut lane, &[("c", FEW, Closed)]).await;
+    assert_eq!(trips(&mut lane, &[("d", FEW, Closed)]).await, [FEW_CHANGE], "few flows go on");
+    let both = [("e", FEW, Closed), ("f", FLOWS, Opened)];
+    assert_eq!(trips(&mut lane, &both).await, [NEW_AND_FEW_CHANGE], "few go on beside new ones");
 }
 
-/// Writes what so many flows say at a phase, the way a lane does.
-async fn write(session: &mut Session, number: i64, (batch, flows): (&str, u32), phase: Phase) {
-    let mut fold = Fold::default();
-    for event in (0..flows).flat_map(|flow| events(format!("{batch}-{flow}"), flow, phase)) {
-        let value = HistoryEvent { event: Some(event) }.encode_to_vec();
-        fold.add(decode(None, Some(&value.into()), 1 << 20).unwrap().event);
+/// A session and how many batches it has written.
+struct Lane {
+    session: Session,
+    batches: i64,
+}
+
+impl Lane {
+    /// Writes what so many flows of some names say at a phase, the way a lane does.
+    async fn write(&mut self, flows: impl IntoIterator<Item = (&str, u32, Phase)>) {
+        let mut fold = Fold::default();
+        for (name, flows, phase) in flows {
+            for event in (0..flows).flat_map(|flow| events(format!("{name}-{flow}"), flow, phase)) {
+                let value = HistoryEvent { event: Some(event) }.encode_to_vec();
+                fold.add(decode(None, Some(&value.into()), 1 << 20).unwrap().event);
+            }
+        }
+        let before = self.batches;
+        self.batches += 1;
+        let progress = Progress {
+            partition: Partition { topic: "trips".into(), number: 0 },
+            from: (before > 0).then_some(Offset(before)),
+            next: Offset(self.batches),
+            last: Some(LastRecord { offset: Offset(before), time: None, hash: [0; 16] }),
+        };
+        let batch = Batch { fold, progress: vec![progress], ..Batch::default() };
+        let written = postgres::write(&mut self.session, "trips", &batch).await.unwrap();
+        assert!(matches!(written, Written::Stored(_)), "{written:?}");
     }
-    let progress = Progress {
-        partition: Partition { topic: "trips".into(), number: 0 },
-        from: (number > 1).then_some(Offset(number - 1)),
-        next: Offset(number),
-        last: Some(LastRecord { offset: Offset(number - 1), time: None, hash: [0; 16] }),
-    };
-    let batch = Batch { fold, progress: vec![progress], ..Batch::default() };
-    let written = postgres::write(session, "trips", &batch).await.unwrap();
-    assert!(matches!(written, Written::Stored(_)), "{written:?}");
 }
 
 fn events(flow_id: String, flow: u32, phase: Phase) -> impl Iterator<Item = Event> {

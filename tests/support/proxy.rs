@@ -34,6 +34,9 @@ pub enum Mode {
 /// the port of a proxy that refuses for a while.
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
+/// Pieces of up to 64 kB that are on their way in one direction: as much as a slow network holds.
+const IN_FLIGHT: usize = 256;
+
 /// How long it may take until connections are cut.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -156,9 +159,9 @@ async fn pump(
     mode: watch::Receiver<Mode>,
     (taken, handed_on): (impl Fn(&[u8]), impl Fn()),
 ) {
-    // As much as a slow network holds.
-    let (due, held) = mpsc::channel(256);
-    let (on, arrived) = mpsc::channel(1);
+    let (due, held) = mpsc::channel(IN_FLIGHT);
+    // Room for all of it too: to hand on piece by piece would take as long as a busy machine takes to switch threads.
+    let (on, arrived) = mpsc::channel(IN_FLIGHT);
     thread::spawn(move || hold(held, &on));
     let mut writing = pin!(write(arrived, to, mode.clone(), handed_on));
     tokio::select! {

@@ -84,7 +84,7 @@ metrics! {
     ROWS_WRITTEN = "flowtrail_rows_total", Kind::Counter, Count, ["table", "op"],
         "Rows of a batch by table and by what became of them: insert, update or unchanged.";
     WAYS = "flowtrail_batch_ways_total", Kind::Counter, Count, ["way"],
-        "Batches by the ways that their rows took: straight into the tables, conflict where these had to be staged after all, staged, exclusive.";
+        "Batches by the ways that their rows took: straight into the tables, conflict where these had to be staged after all, replaced where a few took the place of stored ones, staged, exclusive.";
     EVENTS_MERGED = "flowtrail_events_merged_total", Kind::Counter, Count, [],
         "Events that met another of the same row within their batch and cost no row of their own.";
     DEAD_LETTERS = "flowtrail_dead_letters_total", Kind::Counter, Count, ["reason"],
@@ -140,7 +140,7 @@ const KNOWN: &[(Metric, &[&str])] = &[
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),
     (HTTP_REFUSED, &["401", "403", "429"]),
-    (WAYS, &["conflict", "exclusive", "staged", "straight"]),
+    (WAYS, &["conflict", "exclusive", "replaced", "staged", "straight"]),
 ];
 
 /// Why the metrics could not be set up.

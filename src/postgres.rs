@@ -20,6 +20,7 @@ mod pool;
 mod pooler;
 pub mod read;
 mod refusal;
+mod replace;
 mod session;
 mod snapshot;
 mod special;

@@ -14,7 +14,9 @@ use tokio::process::{Child, Command};
 use tokio_postgres::Client;
 
 use crate::{
-    connect, say, statements,
+    connect,
+    proxy::Proxy,
+    say, statements,
     traffic::Traffic,
     usage::{self, PostgresMark, PostgresUse},
 };
@@ -43,6 +45,8 @@ pub(crate) struct Drain<'a> {
     pub(crate) statements: bool,
     /// Where its log goes.
     pub(crate) log: &'a Path,
+    /// Between the collector and Postgres; whoever looks how far it is asks Postgres directly.
+    pub(crate) through: Option<&'a Proxy>,
 }
 
 /// What a drain took.
@@ -173,6 +177,7 @@ impl Drain<'_> {
     pub(crate) fn start(&self, url: &str, group: &str) -> anyhow::Result<Child> {
         let mut command = Command::new(self.program);
         command.args(["collect", "--group", group, "--topic", self.topic, "--http", "127.0.0.1:0"]);
+        let url = self.through.map_or_else(|| url.to_owned(), |proxy| proxy.url(url));
         command.env("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap_servers).env("DATABASE_URL", url);
         for setting in self.settings {
             let (key, value) =

@@ -7,7 +7,8 @@
 //! There is a topic as runtimes fill it, one where start and end of a step are far apart, and one in disorder. What was
 //! drained of the first is compared with the topic by `flowtrail verify`, then drained again by another group; and a
 //! consumer that only decodes reads it, for the collector's processor time to be measured by. Then the same two bring
-//! new flows into tables that hold many steps already.
+//! new flows into tables that hold many steps already. And the collector drains a topic over connections to Postgres that
+//! are some milliseconds long.
 //! Where `--only peers` asks for them, other ways to get the same events into the same tables take their turn in each round.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
@@ -21,11 +22,21 @@
 
 mod bare;
 mod drain;
+mod far;
 mod growth;
 mod latency;
 mod page;
 mod peers;
 mod plot;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "the tests want more of it, and a bench whose proxy panics has failed too"
+)]
+#[path = "../../tests/support/proxy.rs"]
+mod proxy;
 mod raw_copy;
 mod report;
 mod statements;
@@ -123,18 +134,21 @@ enum Part {
     Bare,
     /// New rows into tables that hold many.
     Growth,
+    /// First delivery to a database that is far away.
+    Far,
     /// From a producer's call to a visible row.
     Latency,
 }
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Drain(Order::First),
         Self::Drain(Order::Reruns),
         Self::Drain(Order::Twice),
         Self::Drain(Order::Disorder),
         Self::Bare,
         Self::Growth,
+        Self::Far,
         Self::Latency,
         Self::Drain(Order::Peers),
     ];
@@ -161,6 +175,7 @@ impl clap::ValueEnum for Part {
             Self::Drain(Order::Peers) => ("peers", "beside rivals, see benches/peers/README.md"),
             Self::Bare => ("bare", "beside a consumer that decodes and does nothing else; needs first"),
             Self::Growth => ("growth", "new flows into tables that hold many steps already"),
+            Self::Far => ("far", "first delivery, and the same again, 0, 2 and 10 ms from Postgres and back"),
             Self::Latency => ("latency", "from a producer's call to a visible row"),
         };
         Some(clap::builder::PossibleValue::new(name).help(help))
@@ -236,6 +251,7 @@ impl Args {
             settings: &self.settings,
             statements: self.statements,
             log,
+            through: None,
         }
     }
 }
@@ -319,6 +335,10 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
         let drain = args.drain(stack, &traffic, &log);
         let grown = growth::measure(&databases, &drain, size.growth, size.rounds);
         report.growth = Some(grown.await?);
+    }
+    if args.parts().contains(&Part::Far) {
+        let traffic = Traffic::none();
+        report.far = Some(far::measure(&databases, &args.drain(stack, &traffic, &log), args.size()).await?);
     }
     if args.parts().contains(&Part::Latency) {
         let (rates, seconds) = args.size().latency;

@@ -11,6 +11,7 @@ use crate::{
     bare::Bare,
     connect,
     drain::{Again, Drained, Verified},
+    far::Far,
     growth::Growth,
     latency::Latency,
     peers::{self, Race},
@@ -33,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) bare: Vec<Bare>,
     /// New rows into tables that hold many.
     pub(crate) growth: Option<Growth>,
+    /// Over connections to Postgres that are long.
+    pub(crate) far: Option<Far>,
     /// From a producer's call to a row that others see.
     pub(crate) latencies: Vec<Latency>,
 }
@@ -138,6 +141,7 @@ impl Report {
             drains: Vec::new(),
             bare: Vec::new(),
             growth: None,
+            far: None,
             latencies: Vec::new(),
         })
     }
@@ -299,6 +303,9 @@ impl fmt::Display for Report {
         }
         if let Some(growth) = &self.growth {
             writeln!(f, "\n{growth}")?;
+        }
+        if let Some(far) = &self.far {
+            writeln!(f, "\n{far}")?;
         }
         for latency in &self.latencies {
             writeln!(f, "\n{latency}")?;

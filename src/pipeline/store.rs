@@ -357,10 +357,14 @@ fn count_rows(tally: &Tally) {
         metrics::rows(table, RowOp::Unchanged, unchanged);
     }
     metrics::rows("ft_superseded_step", RowOp::Insert, tally.superseded);
-    let Ways { straight, conflict, staged, exclusive } = tally.ways;
-    for (way, times) in
-        [("straight", straight), ("conflict", conflict), ("staged", staged), ("exclusive", exclusive)]
-    {
+    let Ways { straight, conflict, replaced, staged, exclusive } = tally.ways;
+    for (way, times) in [
+        ("straight", straight),
+        ("conflict", conflict),
+        ("replaced", replaced),
+        ("staged", staged),
+        ("exclusive", exclusive),
+    ] {
         metrics::ways(way, times);
     }
 }

@@ -51,6 +51,8 @@ pub struct Ways {
     pub straight: u64,
     /// Straight, but a row of another lane was in the way; they were staged instead.
     pub conflict: u64,
+    /// A few rows in the place of stored ones.
+    pub replaced: u64,
     /// Through the temp tables.
     pub staged: u64,
     /// Under the exclusive lock.

@@ -60,6 +60,16 @@ impl Encoder {
         Self { buffer }
     }
 
+    /// For fields that are no rows of a `COPY`.
+    pub(crate) fn of_fields() -> Self {
+        Self { buffer: BytesMut::new() }
+    }
+
+    /// What was written since this was asked last.
+    pub(crate) fn take(&mut self) -> BytesMut {
+        self.buffer.split()
+    }
+
     /// Begins a row of so many fields; gives what was written before it, once that is a chunk.
     pub(crate) fn begin_row(&mut self, fields: i16) -> Option<Bytes> {
         let chunk = (self.buffer.len() >= CHUNK).then(|| self.buffer.split().freeze());

@@ -26,9 +26,6 @@ use crate::{
     pipeline::merge::{ExecutionKey, FlowFold},
 };
 
-/// Steps of so many flows are asked for at once: what comes waits in memory.
-const FLOWS_AT_ONCE: usize = 512;
-
 /// Of a flow with no more steps than this in the batch these alone are asked for. To find one by its key takes as long as
 /// to read a few of a flow whose first is found.
 const FEW_STEPS: usize = 3;
@@ -221,9 +218,8 @@ async fn find_steps<'a>(session: &Session, flows: &Flows<'a>, found: &mut [Found
         }
     }
     let client = session.client();
-    let mut pieces = many.places.chunks(FLOWS_AT_ONCE).zip(many.flows.chunks(FLOWS_AT_ONCE));
-    let (places, ids) = pieces.next().unwrap_or_default();
-    // An answer begins once the one before it has been taken whole.
+    // All flows in one question: in pieces, each would be waited for. Rows are taken as they come, and those that are not
+    // taken yet wait on the connection. An answer begins once the one before it has been taken whole.
     let (few, rest) = try_join(
         async {
             match ask(client, &by_key, few.places.len(), &[&few.places, &few.flows, &few.steps]).await? {
@@ -231,17 +227,13 @@ async fn find_steps<'a>(session: &Session, flows: &Flows<'a>, found: &mut [Found
                 Some(rows) => rows.try_collect::<Vec<Row>>().await,
             }
         },
-        ask(client, &of_flows, places.len(), &[&places, &ids]),
+        ask(client, &of_flows, many.places.len(), &[&many.places, &many.flows]),
     )
     .await?;
     for row in &few {
         see_step(row, flows, found)?;
     }
-    see_steps(rest, flows, found).await?;
-    for (places, ids) in pieces {
-        see_steps(ask(client, &of_flows, places.len(), &[&places, &ids]).await?, flows, found).await?;
-    }
-    Ok(())
+    see_steps(rest, flows, found).await
 }
 
 /// Of flows of which many steps are stored those of the batch are looked for one by one.

@@ -2,7 +2,8 @@
 //!
 //! What these rows become does not depend on other rows, so transactions of other lanes may run beside this one.
 //! It is looked up what is stored ([`super::found`]). Rows that would change nothing are done with; those of whose keys
-//! nothing is stored go straight into the tables ([`super::straight`]); the others are staged and change what is stored.
+//! nothing is stored go straight into the tables ([`super::straight`]); the others change what is stored, where they are few
+//! in one go ([`super::replace`]), or are staged.
 //!
 //! Flows for which that is not so are handed back, to be stored by [`super::special`] under the exclusive lock:
 //! those of which another run or execution is stored, or a rewind, or a deletion, or re-run steps for a new run.
@@ -17,6 +18,7 @@ use super::{
     found::{self, Found, Met, find},
     law::{RUN, STEP, execution_time},
     refusal::WriteError,
+    replace,
     session::{Parameters, Session},
     snapshot,
     stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, qualified, stage},
@@ -117,6 +119,10 @@ pub(super) async fn write<'a>(
             plan = Plan::of(&flows, &found);
         }
     }
+    let [steps, runs] = replace::few(session, &mut plan.changing_steps, &mut plan.changing_runs).await?;
+    tally.steps.update += steps;
+    tally.flows.update += runs;
+    tally.ways.replaced = u64::from(steps + runs > 0);
     if !write_staged(session, &plan, tally).await? {
         return Ok(Plain::Raced);
     }

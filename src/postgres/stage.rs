@@ -75,13 +75,18 @@ pub(super) async fn stage(
 }
 
 fn stored(to: &mut Encoder, stored: Stored) {
+    version(to, stored);
+    to.bool(!matches!(stored, Stored::Nothing));
+}
+
+/// Where the version lies that was seen, and whose it is.
+pub(super) fn version(to: &mut Encoder, stored: Stored) {
     let seen = match &stored {
         Stored::Version(seen) => Some(seen),
         Stored::Nothing | Stored::Row => None,
     };
     to.bytes(seen.map(|seen| seen.at.as_slice()));
     to.bytes(seen.map(|seen| seen.by.as_slice()));
-    to.bool(!matches!(stored, Stored::Nothing));
 }
 
 /// `COPY` of steps: their key, then so many fields that `more` writes, then [`STEP_COLUMNS`].

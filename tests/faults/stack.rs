@@ -75,9 +75,7 @@ impl Servers {
 
     /// The same database through the proxy.
     pub fn through_proxy(&self, url: &str) -> String {
-        let (before, rest) = url.rsplit_once(':').expect("the stack's URL has a port");
-        let (_, name) = rest.split_once('/').expect("the stack's URL ends with a database");
-        format!("{before}:{}/{name}", self.postgres_proxy.port())
+        self.postgres_proxy.url(url)
     }
 
     /// Where logs and what else the tests write are kept.

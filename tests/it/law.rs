@@ -48,7 +48,9 @@ async fn postgres_and_the_rust_fold_agree_with_the_reference_model_in_any_order(
     let client = servers::connect(&url).await;
     let mut sessions = Vec::new();
     for _ in 0..LANES {
-        sessions.push(servers::session(&url).await);
+        let session = servers::session(&url).await;
+        // Batches here are small, and rows of small ones that change take another way than those of large ones.
+        sessions.push(if sessions.len().is_multiple_of(2) { session } else { session.staging_all() });
     }
     let first: u64 = std::env::var("IT_LAW_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
     let (until, mut seed, mut rules) = (Instant::now() + budget(), first, Rules::new());

@@ -34,13 +34,14 @@ mod pooler;
 mod postgres_killed;
 #[path = "../support/program.rs"]
 mod program;
-#[expect(dead_code, reason = "slow connections are for tests/faults")]
+#[expect(dead_code, reason = "the other tests want more of it")]
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod recorded;
 mod rerun_request;
 mod reruns;
 mod restored;
+mod round_trips;
 mod rows;
 mod schema;
 #[path = "../support/servers.rs"]

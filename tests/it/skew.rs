@@ -92,9 +92,13 @@ async fn number(client: &Client, sql: &str) -> i64 {
 
 /// Runs one batch against an open transaction of another lane, which commits once the batch waits for it.
 async fn race(url: &str, wrote: &str, events: Vec<Event>) -> Client {
+    race_of(servers::session(url).await, url, wrote, events).await
+}
+
+/// The same, with a session of the batch's own.
+async fn race_of(mut session: Session, url: &str, wrote: &str, events: Vec<Event>) -> Client {
     let watch = servers::connect(url).await;
     let other = other_lane(url, wrote).await;
-    let mut session = servers::session(url).await;
     let writing = tokio::spawn(async move { write(&mut session, events).await });
     until_somebody_waits(&watch).await;
     other.batch_execute("COMMIT").await.unwrap();
@@ -207,8 +211,20 @@ async fn a_large_batch_that_meets_a_row_on_its_way_straight_into_the_table_is_st
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_another_lane_moves_after_it_was_found_is_changed_all_the_same() {
+    for stages_all in [false, true] {
+        move_a_row_after_it_was_found(stages_all).await;
+    }
+}
+
+/// A session that stages what changes however little that is, or one as it comes.
+async fn session(url: &str, stages_all: bool) -> Session {
+    let session = servers::session(url).await;
+    if stages_all { session.staging_all() } else { session }
+}
+
+async fn move_a_row_after_it_was_found(stages_all: bool) {
     let url = servers::database().await;
-    let (watch, mut session) = (servers::connect(&url).await, servers::session(&url).await);
+    let (watch, mut session) = (servers::connect(&url).await, session(&url, stages_all).await);
     let opened = |step_id: &str| {
         let Event::Step(step) = step("f", step_id, 10) else { unreachable!() };
         Event::Step(StepEvent { phase: Phase::Opened.into(), ..step })
@@ -258,15 +274,21 @@ async fn a_batch_that_says_nothing_new_writes_nothing_however_many_and_large_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_lane_is_just_writing_into_a_row_is_not_overwritten() {
+    for stages_all in [false, true] {
+        write_what_another_lane_is_just_writing(stages_all).await;
+    }
+}
+
+async fn write_what_another_lane_is_just_writing(stages_all: bool) {
     let url = servers::database().await;
-    let mut session = servers::session(&url).await;
+    let mut lane = session(&url, stages_all).await;
     let Event::Step(step_10) = step("f", "1", 10) else { unreachable!() };
     let opened = Event::Step(StepEvent { phase: Phase::Opened.into(), ..step_10 });
-    write(&mut session, [opened, flow("f", 10, "")]).await;
+    write(&mut lane, [opened, flow("f", 10, "")]).await;
     let other = "UPDATE steps SET taskname = 't'; UPDATE flowstate SET appname = 'a'";
     let Event::Flow(run) = flow("f", 10, "") else { unreachable!() };
     let closed = Event::Flow(FlowEvent { phase: Phase::Closed.into(), ..run });
-    let client = race(&url, other, vec![step("f", "1", 10), closed]).await;
+    let client = race_of(lane, &url, other, vec![step("f", "1", 10), closed]).await;
     assert_eq!(number(&client, "SELECT count(*) FROM steps WHERE phase = 2 AND taskname = 't'").await, 1);
     assert_eq!(number(&client, "SELECT count(*) FROM flowstate WHERE phase = 2 AND appname = 'a'").await, 1);
 }

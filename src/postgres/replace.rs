@@ -1,0 +1,173 @@
+//! A few rows that take the place of the stored versions that they were joined with, in one statement for each table: the
+//! columns of all rows are arrays among its parameters.
+//!
+//! The last rows of a batch are those of flows that go on, so the next one has a few that change beside many that are new.
+//! To stage them would take four round trips more, as each `COPY` begins and ends, and temp tables to be emptied. Many are
+//! cheaper to stage: Postgres reads an array into memory whole, and unfolds it there.
+
+use std::sync::LazyLock;
+
+use bytes::{BufMut as _, BytesMut};
+use futures_util::future::try_join;
+use tokio_postgres::{
+    Error, Row,
+    types::{IsNull, Kind, ToSql, Type, to_sql_checked},
+};
+
+use super::{
+    copy::Encoder,
+    law::execution_time,
+    session::Session,
+    stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, put_run, put_step, qualified, version},
+};
+
+/// Types of what [`put_step`] writes, with version and place.
+const STEP_TYPES: &str = "text, text, bigint, tid, xid, integer, smallint, text, text, timestamp, timestamp, bytea, text, \
+    text, bytea, boolean, text, bytea, bytea, bytea";
+
+/// Types of what [`put_run`] writes, with version and place.
+const RUN_TYPES: &str = "text, bigint, tid, xid, integer, smallint, text, text, text, text, text, timestamp, timestamp, \
+    text, text, text, text, bytea, bytea, bytea, text";
+
+/// A row that another transaction changes at this moment is looked at again, as in [`super::plain`].
+static REPLACE_STEPS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE steps t SET ({STEP_COLUMNS}) = ROW ({}) \
+         FROM {} AS s (flowinstanceid, stepid, execution, at, by, place, {STEP_COLUMNS}) \
+         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid \
+         RETURNING s.place",
+        qualified("s", STEP_COLUMNS),
+        unfolded(STEP_TYPES),
+    )
+});
+
+static REPLACE_RUNS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE flowstate t SET ({RUN_COLUMNS}) = ROW ({}), executiontime = {} \
+         FROM {} AS s (flowinstanceid, run, at, by, place, {RUN_COLUMNS}) \
+         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = s.flowinstanceid RETURNING s.place",
+        qualified("s", RUN_COLUMNS),
+        execution_time("s.starttime", "s.endtime"),
+        unfolded(RUN_TYPES),
+    )
+});
+
+/// Parameters of these types, a row for each of their members.
+fn unfolded(types: &str) -> String {
+    let parameters: Vec<String> =
+        (1..).zip(types.split(", ")).map(|(number, of)| format!("${number}::{of}[]")).collect();
+    format!("unnest({})", parameters.join(", "))
+}
+
+/// Puts rows where the versions lie that they were joined with, if they are few, and takes them from the lists; says how
+/// many steps and how many runs these were. What is left is to be staged: the rows are many, another transaction was
+/// faster, or the stored version was not seen.
+pub(super) async fn few(
+    session: &Session,
+    steps: &mut Vec<Step<'_>>,
+    runs: &mut Vec<Run<'_>>,
+) -> Result<[u64; 2], Error> {
+    if !session.are_few(steps.len() + runs.len()) {
+        return Ok([0, 0]);
+    }
+    let (mut of_steps, mut of_runs) = (Columns::of(STEP_TYPES), Columns::of(RUN_TYPES));
+    for (place, step) in (0..).zip(&*steps).filter(|(_, step)| matches!(step.stored, Stored::Version(_))) {
+        of_steps.push(|to| put_step(to, step, |to, step| seen(to, step.stored, place)));
+    }
+    for (place, run) in (0..).zip(&*runs).filter(|(_, run)| matches!(run.stored, Stored::Version(_))) {
+        of_runs.push(|to| put_run(to, run, |to, run| seen(to, run.stored, place)));
+    }
+    let wanted = [(&of_steps, REPLACE_STEPS.as_str()), (&of_runs, &REPLACE_RUNS)];
+    session.prepare_all(wanted.iter().filter(|(rows, _)| !rows.is_empty()).map(|(_, sql)| *sql)).await?;
+    let (replaced_steps, replaced_runs) =
+        try_join(of_steps.send(session, &REPLACE_STEPS), of_runs.send(session, &REPLACE_RUNS)).await?;
+    Ok([take(steps, &replaced_steps)?, take(runs, &replaced_runs)?])
+}
+
+fn seen(to: &mut Encoder, stored: Stored, place: i32) {
+    version(to, stored);
+    to.int4(place);
+}
+
+/// Takes rows from a list whose places the server says; how many these are.
+fn take<T>(rows: &mut Vec<T>, replaced: &[Row]) -> Result<u64, Error> {
+    let mut places = replaced.iter().map(|row| row.try_get::<_, i32>(0)).collect::<Result<Vec<_>, _>>()?;
+    places.sort_unstable();
+    let mut place = 0..;
+    let before = rows.len();
+    rows.retain(|_| place.next().is_none_or(|place| places.binary_search(&place).is_err()));
+    Ok(u64::try_from(before - rows.len()).unwrap_or(u64::MAX))
+}
+
+/// Rows by their columns. A field is the same in an array as in a `COPY`.
+struct Columns {
+    arrays: Vec<Column>,
+    row: Encoder,
+}
+
+/// A column of some rows, as an array.
+#[derive(Debug, Default)]
+struct Column {
+    fields: BytesMut,
+    count: i32,
+}
+
+impl Columns {
+    fn of(types: &str) -> Self {
+        let arrays = types.split(", ").map(|_| Column::default()).collect();
+        Self { arrays, row: Encoder::of_fields() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.arrays.iter().all(|column| column.count == 0)
+    }
+
+    fn push(&mut self, put: impl FnOnce(&mut Encoder)) {
+        put(&mut self.row);
+        let mut row = self.row.take();
+        for column in &mut self.arrays {
+            // A null has a length below 0.
+            let length = row.first_chunk().map_or(0, |length| i32::from_be_bytes(*length));
+            let end = size_of::<i32>() + usize::try_from(length).unwrap_or(0);
+            column.fields.extend_from_slice(&row.split_to(end.min(row.len())));
+            column.count += 1;
+        }
+    }
+
+    /// Runs a statement with the columns as its parameters, unless there are no rows.
+    async fn send(&self, session: &Session, sql: &'static str) -> Result<Vec<Row>, Error> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(self.arrays.len());
+        for column in &self.arrays {
+            parameters.push(column);
+        }
+        session.query(sql, &parameters).await
+    }
+}
+
+impl ToSql for Column {
+    /// `PostgreSQL`, `array_recv`: dimensions, whether there may be nulls, type of the members; of the one dimension how
+    /// many and the number of the first; members.
+    fn to_sql(
+        &self,
+        kind: &Type,
+        to: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let Kind::Array(member) = kind.kind() else { return Err("it is no array".into()) };
+        to.put_i32(1);
+        to.put_i32(1);
+        to.put_u32(member.oid());
+        to.put_i32(self.count);
+        to.put_i32(1);
+        to.extend_from_slice(&self.fields);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        matches!(kind.kind(), Kind::Array(_))
+    }
+
+    to_sql_checked!();
+}

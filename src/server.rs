@@ -72,6 +72,7 @@ pub struct Server {
     admin: Admin,
     health: Arc<Health>,
     spool_dir: Option<PathBuf>,
+    record: bool,
 }
 
 impl Server {
@@ -96,18 +97,24 @@ impl Server {
             apps: Apps::new(wanted.enforce_appstate),
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
         });
-        let health = Arc::new(Health::new(&[Condition::Kafka], Duration::from_mins(1), clock::monotonic()));
-        Ok(Self { gateway, access, admin: Admin::new(&config.kafka)?, health, spool_dir })
+        // Who only answers questions does without Kafka.
+        let conditions: &[Condition] = if wanted.record { &[Condition::Kafka] } else { &[] };
+        let health = Arc::new(Health::new(conditions, Duration::from_mins(1), clock::monotonic()));
+        let admin = Admin::new(&config.kafka)?;
+        Ok(Self { gateway, access, admin, health, spool_dir, record: wanted.record })
     }
 
-    /// The requests that it answers, each for who has the role.
+    /// The requests that it answers, each for who has the role; without `gateway.record` none that changes history.
     pub fn router(&self) -> Router {
         let (gateway, access) = (&self.gateway, &self.access);
-        let reads = reads::routes(Reads::new(gateway.pool.clone()));
+        let reads = access.guard(reads::routes(Reads::new(gateway.pool.clone())), &[Role::Read]);
+        if !self.record {
+            return reads;
+        }
         access
             .guard(routes::recording(gateway.clone()), &[Role::Record])
             .merge(access.guard(routes::operating(gateway.clone()), &[Role::Operate]))
-            .merge(access.guard(reads, &[Role::Read]))
+            .merge(reads)
     }
 
     /// Ready while events can be kept. Reads need Postgres as well, and say so themselves.
@@ -117,7 +124,7 @@ impl Server {
 
     /// Runs beside the requests until `stop`, under `tasks`.
     pub fn start(self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let Self { gateway, access, admin, health, spool_dir } = self;
+        let Self { gateway, access, admin, health, spool_dir, record: _ } = self;
         let (apps, until) = (gateway.clone(), stop.clone());
         tasks.spawn(Box::pin(async move { apps.apps.follow(&apps.pool, until).await }));
         let (drained, until) = (gateway.clone(), stop.clone());

@@ -132,16 +132,18 @@ pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Result<Read, Con
 }
 
 fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Result<Read, ConfigError> {
-    // What the parser says names a place and never quotes.
-    let not_json =
-        |message: String| ConfigError::Json { path: path.to_owned(), message: message.replace('\n', " ") };
-    let whole: Map<String, Value> =
-        serde_json::from_str(text).map_err(|error| not_json(error.to_string()))?;
+    let no_object = |message: String| ConfigError::Json { path: path.to_owned(), message };
+    let whole = match serde_json::from_str(text) {
+        Ok(Value::Object(whole)) => whole,
+        Ok(other) => return Err(no_object(format!("it is {}", value::kind(&other)))),
+        // What the parser says of plain JSON names a place and quotes nothing.
+        Err(error) => return Err(no_object(error.to_string())),
+    };
     let is_the_services = OF_THE_SERVICE.iter().any(|name| whole.contains_key(*name));
     let mut file = File { path, said: Vec::new(), read: Read::default(), problems };
     file.sort(whole);
     if file.said.is_empty() && !is_the_services {
-        file.object(
+        file.complain(
             "file",
             "want a configuration of Flogo's state service: dbHost and its kin, or persistence",
         );
@@ -181,7 +183,7 @@ impl File<'_> {
                 }
                 ("persistence", Value::Null) => {}
                 ("persistence", other) => {
-                    self.object("persistence", &format!("want an object, not {}", value::kind(&other)));
+                    self.complain("persistence", &format!("want an object, not {}", value::kind(&other)));
                 }
                 (_, value) => self.sort_one(&name, value),
             }
@@ -199,12 +201,12 @@ impl File<'_> {
             About::NothingIfOn(why) => match value::switch(&value) {
                 Ok(true) => self.ignore(name, why),
                 Ok(false) => {}
-                Err(message) => self.object(name, &message),
+                Err(message) => self.complain(name, &message),
             },
             about => match self.said.iter().find(|said| said.about == about) {
                 Some(other) => {
                     let message = format!("{} says the same thing; keep one of them", other.field);
-                    self.object(name, &message);
+                    self.complain(name, &message);
                 }
                 None => self.said.push(Said { field, about, value }),
             },
@@ -221,7 +223,7 @@ impl File<'_> {
             let said = self.said.iter().find(|said| said.about == about)?;
             (said.field, read(&said.value))
         };
-        outcome.map_err(|message| self.object(field, &message)).ok().map(|value| (field, value))
+        outcome.map_err(|message| self.complain(field, &message)).ok().map(|value| (field, value))
     }
 
     fn database(&mut self) {
@@ -272,7 +274,7 @@ impl File<'_> {
         self.read.ignored.push(Ignored { field: field.to_owned(), why: why.to_owned() });
     }
 
-    fn object(&mut self, field: &str, message: &str) {
+    fn complain(&mut self, field: &str, message: &str) {
         let origin = self.origin(field);
         self.problems.push(Problem { key: field.to_owned(), message: message.to_owned(), origin });
     }

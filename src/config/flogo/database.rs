@@ -1,9 +1,12 @@
 //! Which database is meant, as a connection string.
 
-use super::{About, File, value};
+use super::{About, File, Said, value};
 use crate::config::connection::word;
 
-/// What asks for something that is said only once TLS is on.
+/// What counts only once TLS is on.
+const OF_TLS: [About; 4] = [About::TlsMode, About::Authorities, About::ClientCertificate, About::ClientKey];
+
+/// Why it does not count before.
 const NOT_ENCRYPTED: &str = "tlsEnable is not true, and without it the state service does not look at it";
 
 /// A database.
@@ -36,10 +39,14 @@ impl Database {
             let said = file.take(about, value::text);
             found.add(name, said);
         }
-        let first = *found.fields.first()?;
+        let about_a_database = |said: &&Said| {
+            let named = [About::Host, About::Port, About::Database, About::User, About::Password, About::Tls];
+            named.contains(&said.about) || OF_TLS.contains(&said.about)
+        };
+        let first = file.said.iter().find(about_a_database)?.field;
         if !file.said.iter().any(|said| said.about == About::Host) {
             let wanted = if first.starts_with("db") { "dbHost" } else { "persistence.host" };
-            file.object(wanted, "it is missing: want the host of the database");
+            file.complain(wanted, "it is missing: want the host of the database");
         }
         found.encrypt(file);
         Some(found)
@@ -79,9 +86,8 @@ impl Database {
         if said && enabled.is_none() {
             return;
         }
-        let of_tls = [About::TlsMode, About::Authorities, About::ClientCertificate, About::ClientKey];
         let unused: Vec<&str> =
-            file.said.iter().filter(|said| of_tls.contains(&said.about)).map(|said| said.field).collect();
+            file.said.iter().filter(|said| OF_TLS.contains(&said.about)).map(|said| said.field).collect();
         for field in unused {
             file.ignore(field, NOT_ENCRYPTED);
         }

@@ -235,6 +235,7 @@ fn a_wrong_type_is_named_with_file_and_field_and_without_the_value() {
         problem(&file, field);
     }
     problem(&services_with(json!({"host": ""})), "persistence.host");
+    problem(&json!({"port": 1, "persistence": {"clientkey": KEY}}), "persistence.host");
     let mut file = vendors();
     file["persistence"] = json!({"host": "other"});
     assert!(problem(&file, "persistence.host").contains("dbHost says the same thing"));
@@ -242,7 +243,7 @@ fn a_wrong_type_is_named_with_file_and_field_and_without_the_value() {
 
 #[test]
 fn what_is_no_such_file_is_refused() {
-    for text in ["", "hunter2", "[]", "{\"dbPass\": \"hunter2", "7"] {
+    for text in ["", "hunter2", "\"hunter2\"", "[]", "{\"dbPass\": \"hunter2", "7"] {
         let sentences = load_with(text, &[], "").unwrap_err();
         assert!(sentences[0].contains("config.json: not a JSON object"), "{sentences:?}");
         assert!(!sentences[0].contains("hunter2"), "{sentences:?}");

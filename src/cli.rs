@@ -15,7 +15,7 @@ use secrecy::SecretString;
 
 use crate::{
     collector::CollectError,
-    config::{self as configuration, ConfigError, Environment, Flag, Flags},
+    config::{self as configuration, ConfigError, Environment, Flag, Flags, Loaded},
     postgres::connect::PostgresError,
     telemetry::{self, LogFormat, TelemetryError},
 };
@@ -71,6 +71,9 @@ struct Global {
     /// Configuration file [default: $FLOWTRAIL_CONFIG, else flowtrail.toml in this folder if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Configuration of Flogo's state service to go by where nothing else is said [default: $FLOWTRAIL_FLOGO_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    flogo_config: Option<PathBuf>,
     /// Kafka brokers to begin with [default: $KAFKA_BOOTSTRAP_SERVERS, else 127.0.0.1:9092]
     #[arg(long, visible_alias = "kafka", global = true, value_name = "HOST:PORT,…")]
     bootstrap_servers: Option<String>,
@@ -176,6 +179,9 @@ fn run(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome> {
 async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome> {
     let loaded = configuration::load(&cli.global.flags(), environment, Path::new("."))?;
     let config = &loaded.config;
+    if !matches!(cli.command, Command::Config(_)) {
+        note_ignored(&loaded);
+    }
     match cli.command {
         #[cfg(feature = "dev-stack")]
         Command::Dev(args) => Box::pin(dev::run(args, &loaded)).await.map(Outcome::from),
@@ -195,6 +201,15 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
     }
 }
 
+/// Says what of a configuration of Flogo's state service has no use, in one line.
+fn note_ignored(loaded: &Loaded) {
+    if let (Some(file), false) = (&loaded.flogo_file, loaded.ignored.is_empty()) {
+        let fields: Vec<String> = loaded.ignored.iter().map(ToString::to_string).collect();
+        let (file, fields) = (file.display(), fields.join("; "));
+        tracing::warn!(event = "flogo_config_ignored", %file, fields, "these fields change nothing");
+    }
+}
+
 impl Global {
     fn flags(&self) -> Flags {
         let brokers = self.bootstrap_servers.as_deref().map(|value| Flag {
@@ -204,7 +219,11 @@ impl Global {
         });
         let database = self.database_url.clone();
         let database = database.map(|value| Flag { key: "postgres.url", name: "--database-url", value });
-        Flags { file: self.config.clone(), settings: brokers.into_iter().chain(database).collect() }
+        Flags {
+            file: self.config.clone(),
+            flogo_file: self.flogo_config.clone(),
+            settings: brokers.into_iter().chain(database).collect(),
+        }
     }
 }
 

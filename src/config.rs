@@ -1,6 +1,6 @@
-//! Configuration: one struct per section; flags over environment over file over defaults.
+//! Configuration: one struct per section; flags over environment over file over a file of Flogo's over defaults.
 //!
-//! [`load`] gathers all four, refuses what it does not know, checks every value, and lists every problem at once.
+//! [`load`] gathers all five, refuses what it does not know, checks every value, and lists every problem at once.
 //! [`Loaded`] remembers where each value came from, which is what `flowtrail config print` shows.
 
 use std::collections::BTreeMap;
@@ -11,18 +11,24 @@ mod connection;
 mod environment;
 mod error;
 mod file;
+mod flogo;
 mod load;
+mod pem;
 mod print;
 mod redact;
+mod sessions;
 mod settings;
 
 pub use self::{
     connection::{Connection, Verify},
     environment::{Environment, READ_ELSEWHERE},
     error::{ConfigError, Origin, Problem},
+    flogo::Ignored,
     load::{Flag, Flags, Loaded, load},
-    print::{Printed, printed, to_toml},
+    pem::{ClientCertificate, Pem},
+    print::{Printed, ignored, printed, to_toml},
     redact::{is_secret, redact_url},
+    sessions::LEAST_SESSIONS,
 };
 
 /// Everything that can be configured.
@@ -62,6 +68,9 @@ pub struct Kafka {
 pub struct Postgres {
     /// `postgres://user:password@host:port/dbname?…`, or libpq's `host=… user=…`.
     pub url: Option<SecretString>,
+    /// How many sessions one collector and one server have together at most, each at most half of them; 0: no limit.
+    /// Lanes and the server's sessions are lowered to it when the configuration is loaded.
+    pub max_sessions: usize,
 }
 
 /// `[collector]`
@@ -131,6 +140,8 @@ pub struct Gateway {
     pub enforce_appstate: bool,
     /// Sessions with Postgres that requests share.
     pub sessions: usize,
+    /// Whether requests that change history are taken; if not, there are no such requests.
+    pub record: bool,
 }
 
 /// `[rerun]`
@@ -175,6 +186,13 @@ impl Postgres {
             )
         })?;
         Connection::parse(url.expose_secret()).map_err(|message| ConfigError::of("postgres.url", message))
+    }
+}
+
+impl Collector {
+    /// The most sessions with Postgres that a collector has at a time.
+    pub fn sessions(&self) -> usize {
+        sessions::of_collector(self.lanes)
     }
 }
 
@@ -262,6 +280,7 @@ impl Default for Gateway {
             spool_bytes: 1 << 30,
             enforce_appstate: false,
             sessions: 8,
+            record: true,
         }
     }
 }

@@ -74,6 +74,7 @@ pub struct Server {
     health: Arc<Health>,
     spool_dir: Option<PathBuf>,
     steps: Steps,
+    record: bool,
     stop: CancellationToken,
 }
 
@@ -99,19 +100,26 @@ impl Server {
             apps: Apps::new(wanted.enforce_appstate),
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
         });
-        let health = Arc::new(Health::new(&[Condition::Kafka], Duration::from_mins(1), clock::monotonic()));
         let steps = Steps::new(&config.kafka, &wanted.topic, stop.clone());
-        Ok(Self { gateway, access, admin: Admin::new(&config.kafka)?, health, spool_dir, steps, stop })
+        // Who only answers questions does without Kafka.
+        let conditions: &[Condition] = if wanted.record { &[Condition::Kafka] } else { &[] };
+        let health = Arc::new(Health::new(conditions, Duration::from_mins(1), clock::monotonic()));
+        let admin = Admin::new(&config.kafka)?;
+        Ok(Self { gateway, access, admin, health, spool_dir, steps, record: wanted.record, stop })
     }
 
-    /// The requests that it answers, each for who has the role.
+    /// The requests that it answers, each for who has the role; without `gateway.record` none that changes history.
     pub fn router(&self) -> Router {
         let (gateway, access) = (&self.gateway, &self.access);
-        let reads = reads::routes(Reads::new(gateway.pool.clone()));
+        let reads = reads::routes(Reads::new(gateway.pool.clone())).merge(stream::routes(self.steps.clone()));
+        let reads = access.guard(reads, &[Role::Read]);
+        if !self.record {
+            return reads;
+        }
         access
             .guard(routes::recording(gateway.clone()), &[Role::Record])
             .merge(access.guard(routes::operating(gateway.clone()), &[Role::Operate]))
-            .merge(access.guard(reads.merge(stream::routes(self.steps.clone())), &[Role::Read]))
+            .merge(reads)
     }
 
     /// Ready while events can be kept. Reads need Postgres as well, and say so themselves.

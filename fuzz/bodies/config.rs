@@ -196,7 +196,7 @@ fn fits(loaded: &Loaded) {
 fn is_what_it_prints(loaded: &Loaded, folder: &Path) {
     let again = folder.join("again.toml");
     fs::write(&again, to_toml(loaded)).unwrap();
-    let flags = Flags { file: Some(again), settings: Vec::new() };
+    let flags = Flags { file: Some(again), ..Flags::default() };
     let values = |loaded: &Loaded| -> Vec<_> {
         printed(loaded).into_iter().map(|Printed { key, value, .. }| (key, value)).collect()
     };

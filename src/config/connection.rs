@@ -1,8 +1,11 @@
-//! A connection string: what the driver understands of it, and what flowtrail adds (`sslmode=verify-*`, `sslrootcert`).
+//! A connection string: what the driver understands of it, and what flowtrail adds (`sslmode=verify-*`, `sslrootcert`,
+//! `sslcert`, `sslkey`).
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
+
+use super::pem::{ClientCertificate, Pem};
 
 /// How long one attempt to connect may take where the connection string doesn't say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,8 +35,10 @@ pub struct Connection {
     pub driver: tokio_postgres::Config,
     /// How far the server's certificate is checked.
     pub verify: Verify,
-    /// Authorities to trust instead of the machine's own, a PEM file.
-    pub root_cert: Option<PathBuf>,
+    /// Authorities to trust instead of the machine's own.
+    pub root_cert: Option<Pem>,
+    /// How the server is to know us, beside or instead of a password.
+    pub client: Option<ClientCertificate>,
 }
 
 impl Connection {
@@ -78,7 +83,8 @@ impl Connection {
             Some("require") if tls.root_cert.is_some() => Verify::Authority,
             _ => Verify::Nothing,
         };
-        Ok(Self { driver, verify, root_cert: tls.root_cert })
+        let client = tls.client()?;
+        Ok(Self { driver, verify, root_cert: tls.root_cert, client })
     }
 }
 
@@ -119,7 +125,9 @@ fn notice_silence(driver: &mut tokio_postgres::Config) {
 #[derive(Debug, Default)]
 struct Tls {
     mode: Option<String>,
-    root_cert: Option<PathBuf>,
+    root_cert: Option<Pem>,
+    client_cert: Option<Pem>,
+    client_key: Option<Pem>,
 }
 
 impl Tls {
@@ -127,7 +135,15 @@ impl Tls {
     fn take(&mut self, name: &str, value: String) -> Option<String> {
         match name {
             "sslrootcert" => {
-                self.root_cert = (value != "system").then(|| PathBuf::from(value));
+                self.root_cert = (value != "system").then(|| Pem::from(value));
+                None
+            }
+            "sslcert" => {
+                self.client_cert = Some(Pem::from(value));
+                None
+            }
+            "sslkey" => {
+                self.client_key = Some(Pem::from(value));
                 None
             }
             "sslmode" => {
@@ -140,6 +156,16 @@ impl Tls {
         }
     }
 
+    /// The one is of no use without the other.
+    fn client(&mut self) -> Result<Option<ClientCertificate>, String> {
+        match (self.client_cert.take(), self.client_key.take()) {
+            (Some(chain), Some(key)) => Ok(Some(ClientCertificate { chain, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err("there is an sslcert without its sslkey".to_owned()),
+            (None, Some(_)) => Err("there is an sslkey without its sslcert".to_owned()),
+        }
+    }
+
     fn take_from_url(&mut self, url: &str) -> String {
         // A question mark before the last @ belongs to the password.
         let after_credentials = url.rfind('@').map_or(0, |at| at + 1);
@@ -148,7 +174,7 @@ impl Tls {
         let kept: Vec<String> = parameters
             .split('&')
             .filter_map(|parameter| match parameter.split_once('=') {
-                Some((name @ ("sslmode" | "sslrootcert"), value)) => {
+                Some((name @ ("sslmode" | "sslrootcert" | "sslcert" | "sslkey"), value)) => {
                     self.take(name, percent_decoded(value)).map(|value| format!("{name}={value}"))
                 }
                 _ => Some(parameter.to_owned()),
@@ -270,7 +296,7 @@ mod tests {
             assert_eq!(driver.get_dbname(), Some("flows"));
             assert_eq!(driver.get_ssl_mode(), SslMode::Require);
             assert_eq!(connection.verify, Verify::Host);
-            assert_eq!(connection.root_cert, Some(PathBuf::from("/etc/ca.pem")));
+            assert_eq!(connection.root_cert, Some(Pem::File("/etc/ca.pem".into())));
             assert_eq!(driver.get_connect_timeout(), Some(&CONNECT_TIMEOUT));
         }
     }
@@ -290,6 +316,21 @@ mod tests {
         let require = Connection::parse("postgres://db/x?sslmode=require&sslrootcert=ca.pem").unwrap();
         assert_eq!(require.verify, Verify::Authority);
         assert!(Connection::parse("postgres://db/x?sslmode=verify-most").unwrap_err().contains("verify-ca"));
+    }
+
+    #[test]
+    fn a_client_certificate_has_a_key_and_either_may_be_a_file_or_the_text() {
+        let url = "postgres://db/x?sslmode=require&sslcert=%2Fetc%2Fme.pem&sslkey=/etc/me.key";
+        let client = Connection::parse(url).unwrap().client.unwrap();
+        assert_eq!(client.chain, Pem::File("/etc/me.pem".into()));
+        assert_eq!(client.key, Pem::File("/etc/me.key".into()));
+        let key = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
+        let connection = Connection::parse(&format!("host=db sslcert=/etc/me.pem sslkey='{key}'")).unwrap();
+        assert_eq!(connection.client.as_ref().unwrap().key, Pem::Text(key.to_owned()));
+        assert!(!format!("{connection:?}").contains("hunter2"));
+        for alone in ["host=db sslcert=/etc/me.pem", "postgres://db/x?sslkey=/etc/me.key"] {
+            assert!(Connection::parse(alone).unwrap_err().contains("without its ssl"), "{alone}");
+        }
     }
 
     #[test]

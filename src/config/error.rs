@@ -18,10 +18,26 @@ pub enum Origin {
         /// The line, counted from 1.
         line: usize,
     },
+    /// A configuration of Flogo's state service.
+    Flogo {
+        /// The file as it was named.
+        path: PathBuf,
+        /// The fields that say it, or that none does.
+        fields: String,
+    },
     /// An environment variable, or several of them.
     Environment(String),
     /// A flag on the command line.
     Flag(&'static str),
+    /// More than another setting allows was wanted.
+    Lowered {
+        /// What was wanted.
+        was: usize,
+        /// Where that came from.
+        before: Box<Origin>,
+        /// The setting that allows no more.
+        by: &'static str,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -29,8 +45,10 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Flogo { path, fields } => write!(f, "{}: {fields}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Lowered { was, before, by } => write!(f, "{before}, lowered from {was} by {by}"),
         }
     }
 }
@@ -52,6 +70,9 @@ impl fmt::Display for Problem {
         match &self.origin {
             Origin::Default => write!(f, "{key}: {message}"),
             Origin::Environment(name) if *name == self.key => write!(f, "environment {key}: {message}"),
+            Origin::Flogo { fields, .. } if *fields == self.key => {
+                write!(f, "{}: {message}", quotable(&self.origin.to_string()))
+            }
             origin => write!(f, "{}: {key}: {message}", quotable(&origin.to_string())),
         }
     }
@@ -79,6 +100,14 @@ pub enum ConfigError {
         /// What the parser says.
         message: String,
     },
+    /// The file is not JSON. The place is named, not quoted: it may hold a secret.
+    #[error("{}: not a JSON object: {message}", path.display())]
+    Json {
+        /// The file as it was named.
+        path: PathBuf,
+        /// What the parser says, with the line.
+        message: String,
+    },
     /// Values that are unknown or out of range; at least one.
     #[error("{}", one_line(.0))]
     Problems(Vec<Problem>),
@@ -99,7 +128,7 @@ impl ConfigError {
         match self {
             Self::Problems(problems) => problems.iter().map(Problem::to_string).collect(),
             Self::Unreadable { source, .. } => vec![format!("{self}: {source}")],
-            Self::Syntax { .. } => vec![self.to_string()],
+            Self::Syntax { .. } | Self::Json { .. } => vec![self.to_string()],
         }
     }
 }

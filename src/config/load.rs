@@ -1,4 +1,4 @@
-//! Lays the four sources over each other: flags over environment over file over defaults.
+//! Lays the sources over each other: flags over environment over file over a file of Flogo's over defaults.
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +12,8 @@ use super::{
     environment::{self, Environment},
     error::{ConfigError, Origin, Problem},
     file,
+    flogo::{self, Ignored},
+    sessions,
     settings::{self, LIBRDKAFKA, RERUN_APPS, Raw, SETTINGS, librdkafka_name},
 };
 
@@ -26,6 +28,8 @@ const ALIKE: f64 = 0.85;
 pub struct Flags {
     /// The file to read; it must exist.
     pub file: Option<PathBuf>,
+    /// A configuration of Flogo's state service to read; it must exist.
+    pub flogo_file: Option<PathBuf>,
     /// Settings that a flag gave a value.
     pub settings: Vec<Flag>,
 }
@@ -48,6 +52,10 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
+    /// The configuration of Flogo's state service that was read, if one was.
+    pub flogo_file: Option<PathBuf>,
+    /// Fields of that file that change nothing.
+    pub ignored: Vec<Ignored>,
     pub(super) origins: BTreeMap<String, Origin>,
 }
 
@@ -70,9 +78,12 @@ pub(super) struct Entry {
 ///
 /// Every problem of every source is in the error, each in one sentence; none of them holds a secret.
 pub fn load(flags: &Flags, environment: &Environment, folder: &Path) -> Result<Loaded, ConfigError> {
-    let path = file_to_read(flags, environment, folder);
-    let mut entries = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
     let mut problems = Vec::new();
+    let flogo_file = flags.flogo_file.clone().or_else(|| named(environment, "FLOWTRAIL_FLOGO_CONFIG"));
+    let flogo = flogo_file.as_deref().map(|path| flogo::read(path, &mut problems)).transpose()?;
+    let flogo::Read { mut entries, ignored } = flogo.unwrap_or_default();
+    let path = file_to_read(flags, environment, folder);
+    entries.extend(path.as_deref().map(file::read).transpose()?.unwrap_or_default());
     entries.extend(environment::read(environment, &mut problems));
     entries.extend(flags.settings.iter().map(|flag| Entry {
         key: flag.key.to_owned(),
@@ -83,7 +94,8 @@ pub fn load(flags: &Flags, environment: &Environment, folder: &Path) -> Result<L
         entries.extend(environment::libpq(environment, &mut problems));
     }
 
-    let mut loaded = Loaded { config: Config::default(), file: path, origins: BTreeMap::new() };
+    let mut loaded =
+        Loaded { config: Config::default(), file: path, flogo_file, ignored, origins: BTreeMap::new() };
     for Entry { key, raw, origin } in entries {
         match write(&mut loaded.config, &key, raw) {
             Ok(()) => {
@@ -92,16 +104,21 @@ pub fn load(flags: &Flags, environment: &Environment, folder: &Path) -> Result<L
             Err(message) => problems.push(Problem { key, message, origin }),
         }
     }
+    problems.extend(sessions::bound(&mut loaded).err());
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError::Problems(problems)) }
 }
 
 fn file_to_read(flags: &Flags, environment: &Environment, folder: &Path) -> Option<PathBuf> {
-    let named = environment.get(std::ffi::OsStr::new("FLOWTRAIL_CONFIG")).filter(|path| !path.is_empty());
-    flags.file.clone().or_else(|| named.map(PathBuf::from)).or_else(|| {
+    flags.file.clone().or_else(|| named(environment, "FLOWTRAIL_CONFIG")).or_else(|| {
         let usual = folder.join(FILE_NAME);
         // Shown as it would be typed.
         usual.is_file().then(|| usual.strip_prefix(".").map_or_else(|_| usual.clone(), Path::to_path_buf))
     })
+}
+
+/// The path that a variable holds.
+fn named(environment: &Environment, variable: &str) -> Option<PathBuf> {
+    environment.get(std::ffi::OsStr::new(variable)).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn write(config: &mut Config, key: &str, raw: Raw) -> Result<(), String> {
@@ -256,7 +273,8 @@ mod tests {
             "[kafka.librdkafka]\nsasl.password = \"hunter2\"\n[postgres]\nurl = \"postgres://a:hunter2@db/x\"\n",
         );
         let loaded = load(&Flags::default(), &Environment::new(), folder.path()).unwrap();
-        let flags = Flags { file: None, settings: vec![flag("postgres.url", "postgres://a:hunter2@db:x/y")] };
+        let settings = vec![flag("postgres.url", "postgres://a:hunter2@db:x/y")];
+        let flags = Flags { settings, ..Flags::default() };
         let error = load(&flags, &environment(&[("PGPASSWORD", "hunter2")]), folder.path()).unwrap_err();
         let shown = format!("{loaded:?} {:?} {flags:?} {error} {error:?}", loaded.config.postgres.target());
         assert!(!shown.contains("hunter2"), "{shown}");

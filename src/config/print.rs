@@ -7,11 +7,13 @@ use serde::Serialize;
 use toml::Value;
 
 use super::{
+    flogo::Ignored,
     is_secret,
     load::Loaded,
     redact::{MASK, redact_url},
     settings::{LIBRDKAFKA, RERUN_APPS, SETTINGS, Slot},
 };
+use crate::sentence::quotable;
 
 /// One setting as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,6 +47,17 @@ pub fn printed(loaded: &Loaded) -> Vec<Printed> {
         Printed { origin: loaded.origin(&key).to_string(), value: Some(Value::String(address.clone())), key }
     }));
     all
+}
+
+/// Fields of a configuration of Flogo's state service that change nothing, with the reason where others have their origin.
+pub fn ignored(loaded: &Loaded) -> Vec<Printed> {
+    let file = loaded.flogo_file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+    let printed = |ignored: &Ignored| Printed {
+        key: quotable(&ignored.field).into_owned(),
+        value: None,
+        origin: quotable(&format!("{file}, ignored: {}", ignored.why)).into_owned(),
+    };
+    loaded.ignored.iter().map(printed).collect()
 }
 
 fn shown(slot: Slot<'_>) -> Option<Value> {
@@ -83,6 +96,10 @@ pub fn to_toml(loaded: &Loaded) -> String {
             Some(value) => writeln!(text, "{name} = {value} # {origin}"),
             None => writeln!(text, "# {name} is not set"),
         };
+    }
+    for (number, Printed { key, origin, .. }) in ignored(loaded).iter().enumerate() {
+        let gap = if number == 0 { "\n" } else { "" };
+        let _ = writeln!(text, "{gap}# {key}: {origin}");
     }
     text
 }

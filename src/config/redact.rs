@@ -40,7 +40,7 @@ pub fn redact_url(url: &str) -> Cow<'_, str> {
         shown.push(if number == 0 { '?' } else { '&' });
         match parameter.split_once('=') {
             // A name that is escaped hides what it is.
-            Some((name, _)) if is_secret(name) || name.contains('%') => {
+            Some((name, _)) if is_hidden(name) || name.contains('%') => {
                 shown.push_str(name);
                 shown.push('=');
                 shown.push_str(MASK);
@@ -51,10 +51,17 @@ pub fn redact_url(url: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Whether a parameter of a connection string may be a secret. A key may be the text itself, escaped in some way.
+fn is_hidden(name: &str) -> bool {
+    is_secret(name) || name.eq_ignore_ascii_case("sslkey")
+}
+
 /// The form `host=… password='…'`, or nothing where it can't be read.
 fn redact_words(text: &str) -> Option<String> {
     let shown = super::connection::words(text)?.into_iter().map(|(name, value)| {
-        let value = if is_secret(&name) { MASK.to_owned() } else { value };
+        // Certificates are no secret, but too long to be shown.
+        let hide = is_hidden(&name) || super::pem::is_text(&value);
+        let value = if hide { MASK.to_owned() } else { value };
         super::connection::word(&name, &value)
     });
     Some(shown.collect::<Vec<_>>().join(" "))
@@ -79,6 +86,8 @@ mod tests {
             "host=db password='hunter2",
             "host=db password=hunter2://x",
             "mysql://db/flows?hunter2",
+            "host=db sslcert=/me.pem sslkey='-----BEGIN PRIVATE KEY----- hunter2'",
+            "postgres://db/flows?sslcert=/me.pem&sslkey=%2D%2D%2D%2D%2DBEGIN%20hunter2",
         ] {
             let shown = redact_url(url);
             assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{url} shows as {shown}");

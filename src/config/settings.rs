@@ -63,7 +63,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 27] = [
+pub(super) const SETTINGS: [Setting; 29] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -71,6 +71,10 @@ pub(super) const SETTINGS: [Setting; 27] = [
     Setting { key: "kafka.topics", slot: |c| Slot::List(&mut c.kafka.topics, check_topic) },
     Setting { key: "kafka.group", slot: |c| Slot::Text(&mut c.kafka.group, check_group) },
     Setting { key: "postgres.url", slot: |c| Slot::Url(&mut c.postgres.url) },
+    Setting {
+        key: "postgres.max_sessions",
+        slot: |c| Slot::Size(&mut c.postgres.max_sessions, range(0, 1_000_000, "sessions")),
+    },
     Setting { key: "collector.lanes", slot: |c| Slot::Size(&mut c.collector.lanes, range(1, 64, "lanes")) },
     Setting {
         key: "collector.batch_rows",
@@ -132,6 +136,7 @@ pub(super) const SETTINGS: [Setting; 27] = [
         key: "gateway.sessions",
         slot: |c| Slot::Size(&mut c.gateway.sessions, range(1, 1_000, "sessions")),
     },
+    Setting { key: "gateway.record", slot: |c| Slot::Switch(&mut c.gateway.record) },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
 ];
 

@@ -9,12 +9,10 @@ use super::{
     unit::{bytes, count, span},
 };
 use crate::{
-    config::Config,
+    config::{Config, LEAST_SESSIONS},
     postgres::look::{Connections, Facts, Holder, Replica, Slot, Transaction},
 };
 
-/// A collector's sessions beside its lanes: stored offsets, and for a moment the look at the tables and at the pooler.
-const BESIDE_LANES: i64 = 3;
 /// A transaction that waits for its client so long has been forgotten.
 const IDLE: Duration = Duration::from_mins(1);
 /// A transaction so old holds back vacuum for long enough to be felt.
@@ -32,10 +30,16 @@ const REPLICA_BEHIND_BYTES: u64 = 64 << 20;
 const SLOT_KEPT: u64 = 64 << 20;
 
 pub(super) fn judge(facts: &Facts, config: &Config) -> Vec<Finding> {
-    let lanes = i64::try_from(config.collector.lanes).unwrap_or(i64::MAX);
-    let mut found = vec![judged("postgres.connections", &facts.connections, |connections| {
-        of_connections(connections, lanes)
-    })];
+    let sessions = |sessions: usize| i64::try_from(sessions).unwrap_or(i64::MAX);
+    let (collector, server) = (sessions(config.collector.sessions()), sessions(config.gateway.sessions));
+    let mut found = vec![
+        judged("postgres.connections", &facts.connections, |connections| {
+            of_connections(connections, collector)
+        }),
+        judged("postgres.sessions", &facts.connections, |connections| {
+            of_sessions(connections, collector, server)
+        }),
+    ];
     let hidden = facts.connections.as_ref().map_or(0, |connections| connections.hidden);
     found.extend(many("postgres.transactions", &facts.transactions, |open| transactions(open, hidden)));
     found.extend(many("postgres.prepared", &facts.prepared, |prepared| of_prepared(prepared)));
@@ -45,17 +49,42 @@ pub(super) fn judge(facts: &Facts, config: &Config) -> Vec<Finding> {
     found
 }
 
-fn of_connections(connections: &Connections, lanes: i64) -> Finding {
-    const CHECK: &str = "postgres.connections";
-    let needed = lanes.saturating_add(BESIDE_LANES);
-    // Our own two are over in a moment.
+/// The limit that is nearest: how many sessions there may be, how many there are, and what it is called.
+fn nearest(connections: &Connections) -> Option<(i64, i64, &'static str)> {
     let limits = [
         (Some((connections.most, connections.used)), "the server's max_connections"),
         (connections.of_user, "this user's limit"),
         (connections.of_database, "this database's limit"),
     ];
     let limits = limits.into_iter().filter_map(|(limit, what)| limit.map(|(most, used)| (most, used, what)));
-    let Some((most, used, what)) = limits.min_by_key(|(most, used, _)| most - used) else {
+    limits.min_by_key(|(most, used, _)| most - used)
+}
+
+/// Whether one collector and one server find room for all they may open, beside what others have open.
+fn of_sessions(connections: &Connections, collector: i64, server: i64) -> Finding {
+    const CHECK: &str = "postgres.sessions";
+    let Some((most, used, what)) = nearest(connections) else {
+        return Finding::skipped(CHECK, "there is no limit to be seen");
+    };
+    let together = collector.saturating_add(server);
+    let others = (used - connections.ours).max(0);
+    let said = format!(
+        "a collector ({collector}) and a server ({server}) open up to {}; {what} is {most}, and others have {others}",
+        count(together, "session")
+    );
+    if most - others >= together {
+        return Finding::ok(CHECK, said);
+    }
+    let room = usize::try_from(most - others).ok().filter(|room| *room >= LEAST_SESSIONS);
+    let lower = room.map_or_else(String::new, |room| format!(", or set postgres.max_sessions = {room}"));
+    let advice = format!("raise that limit{lower}");
+    Finding::warn(CHECK, said, advice)
+}
+
+fn of_connections(connections: &Connections, needed: i64) -> Finding {
+    const CHECK: &str = "postgres.connections";
+    // Our own two are over in a moment.
+    let Some((most, used, what)) = nearest(connections) else {
         return Finding::skipped(CHECK, "there is no limit to be seen");
     };
     let taken = format!("{}, by {what}", of_most(used, most));
@@ -207,12 +236,24 @@ mod tests {
     #[test]
     fn the_nearest_limit_counts_and_a_running_collector_has_its_sessions() {
         let far = Connections { most: 100, used: 3, ..Connections::default() };
-        assert_eq!(of_connections(&far, 2).verdict, Verdict::Ok);
+        assert_eq!(of_connections(&far, 5).verdict, Verdict::Ok);
         let user = Connections { of_user: Some((6, 2)), ..far.clone() };
-        let found = of_connections(&user, 2);
+        let found = of_connections(&user, 5);
         assert!(found.verdict == Verdict::Fail && found.said.contains("this user's limit"), "{found:?}");
-        assert_eq!(of_connections(&Connections { collecting: 2, ..user }, 2).verdict, Verdict::Warn);
-        assert_eq!(of_connections(&Connections { of_user: Some((6, 1)), ..far }, 2).verdict, Verdict::Ok);
+        assert_eq!(of_connections(&Connections { collecting: 2, ..user }, 5).verdict, Verdict::Warn);
+        assert_eq!(of_connections(&Connections { of_user: Some((6, 1)), ..far }, 5).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_collector_and_a_server_count_together_and_their_own_sessions_are_no_others() {
+        let full = Connections { most: 20, used: 17, ours: 10, ..Connections::default() };
+        assert_eq!(of_sessions(&full, 5, 8).verdict, Verdict::Ok);
+        let found = of_sessions(&full, 6, 8);
+        assert_eq!(found.verdict, Verdict::Warn);
+        assert!(found.said.contains("14 sessions") && found.said.contains("others have 7"), "{found:?}");
+        assert!(found.advice.unwrap().contains("max_sessions = 13"));
+        let user = Connections { of_user: Some((12, 10)), ..full };
+        assert!(of_sessions(&user, 5, 8).said.contains("this user's limit is 12"));
     }
 
     #[test]

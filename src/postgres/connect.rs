@@ -2,17 +2,13 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::WebPkiServerVerifier,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore, client::WebPkiServerVerifier};
 use thiserror::Error;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Socket, config::Host, error::SqlState, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{self, ConfigError, Connection, Verify};
+use crate::config::{self, ConfigError, Connection, Pem, Verify};
 
 mod certificates;
 
@@ -30,6 +26,14 @@ pub enum PostgresError {
     Certificates {
         /// The file that was named; the machine's own where none was.
         path: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// The certificate by which the server is to know us can't be had.
+    #[error("cannot use the client certificate {path}: {reason}; check sslcert and sslkey")]
+    ClientCertificate {
+        /// The file that was named.
+        path: String,
         /// Why.
         reason: String,
     },
@@ -148,16 +152,26 @@ fn tls(target: &Connection) -> Result<Tls, PostgresError> {
             .map_err(|error| certificates(target, &error))?;
         if target.verify == Verify::Host { verifier } else { certificates::any_host(verifier) }
     };
-    let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let config = match &target.client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let refuse = |at: &Pem, reason: &dyn std::fmt::Display| PostgresError::ClientCertificate {
+                path: at.to_string(),
+                reason: reason.to_string(),
+            };
+            let chain = certificates::read(&client.chain).map_err(|error| refuse(&client.chain, &error))?;
+            let key = certificates::read_key(&client.key).map_err(|error| refuse(&client.key, &error))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| refuse(&client.chain, &error))?
+        }
+    };
     Ok(Tls(MakeRustlsConnect::new(config)))
 }
 
 fn roots(target: &Connection) -> Result<RootCertStore, PostgresError> {
     let mut roots = RootCertStore::empty();
-    if let Some(path) = &target.root_cert {
-        let found = CertificateDer::pem_file_iter(path).map_err(|error| certificates(target, &error))?;
-        for certificate in found {
-            let certificate = certificate.map_err(|error| certificates(target, &error))?;
+    if let Some(given) = &target.root_cert {
+        for certificate in certificates::read(given).map_err(|error| certificates(target, &error))? {
             roots.add(certificate).map_err(|error| certificates(target, &error))?;
         }
     } else {
@@ -171,7 +185,7 @@ fn roots(target: &Connection) -> Result<RootCertStore, PostgresError> {
 }
 
 fn certificates(target: &Connection, reason: &dyn std::fmt::Display) -> PostgresError {
-    let path = target.root_cert.as_ref().map(|path| path.display().to_string());
+    let path = target.root_cert.as_ref().map(ToString::to_string);
     PostgresError::Certificates { path, reason: reason.to_string() }
 }
 
@@ -224,7 +238,7 @@ fn advice(error: &tokio_postgres::Error) -> &'static str {
     let Some(state) = error.code() else {
         let on_the_way = error.to_string();
         return if on_the_way.contains("TLS") {
-            "check sslmode and sslrootcert in the connection string"
+            "check sslmode, sslrootcert and sslcert in the connection string"
         } else if on_the_way == "invalid configuration" || on_the_way == "authentication error" {
             "check user and password in DATABASE_URL or postgres.url"
         } else {
@@ -254,7 +268,7 @@ mod tests {
     use super::*;
 
     fn postgres(url: &str) -> config::Postgres {
-        config::Postgres { url: Some(url.into()) }
+        config::Postgres { url: Some(url.into()), ..config::Postgres::default() }
     }
 
     #[tokio::test]

@@ -157,7 +157,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_not_there_is_a_sentence_without_the_password() {
-        let postgres = config::Postgres { url: Some("postgres://ann:hunter2@127.0.0.1:1/flows".into()) };
+        let postgres = config::Postgres {
+            url: Some("postgres://ann:hunter2@127.0.0.1:1/flows".into()),
+            ..config::Postgres::default()
+        };
         let pool = Pool::new(&postgres, "test", 2);
         let error = pool.get().await.unwrap_err();
         assert!(matches!(error, PoolError::Away(_)), "{error:?}");
@@ -170,7 +173,8 @@ mod tests {
     async fn a_server_that_says_nothing_is_given_up() {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://ann@{}/flows?connect_timeout=60", silent.local_addr().unwrap());
-        let pool = Pool::new(&config::Postgres { url: Some(url.into()) }, "test", 1);
+        let pool =
+            Pool::new(&config::Postgres { url: Some(url.into()), ..config::Postgres::default() }, "test", 1);
         assert!(matches!(pool.get().await.unwrap_err(), PoolError::Slow));
     }
 }

@@ -93,6 +93,7 @@ impl Scene {
                 url: Some(
                     through(ways.postgres_through_proxy, servers.through_proxy(&url), url.clone()).into(),
                 ),
+                ..config::Postgres::default()
             },
             ..Config::default()
         };

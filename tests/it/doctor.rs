@@ -7,7 +7,7 @@ use flowtrail::{
 
 mod cluster;
 mod database;
-mod own;
+pub mod own;
 mod rights;
 
 /// What it finds with these settings.

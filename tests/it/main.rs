@@ -11,6 +11,7 @@
 mod access;
 mod away;
 mod cli;
+mod client_certificate;
 mod collecting;
 mod compaction;
 mod contract;
@@ -18,6 +19,7 @@ mod crashes;
 mod deadletter;
 mod dev;
 mod doctor;
+mod flogo_config;
 mod gaps;
 mod gateway;
 mod gateway_reads;

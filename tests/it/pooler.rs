@@ -72,7 +72,7 @@ async fn a_transaction_pool_is_told_from_a_session_pool_and_from_no_pool() {
     };
     let database = servers::database().await;
     let keeps = async |url: &str| {
-        postgres::keeps_sessions(&config::Postgres { url: Some(url.into()) })
+        postgres::keeps_sessions(&config::Postgres { url: Some(url.into()), ..config::Postgres::default() })
             .await
             .unwrap_or_else(|e| panic!("{e}"))
     };

@@ -64,7 +64,7 @@ pub async fn config_of(database: &str) -> Config {
             group: unique("group"),
             ..config::Kafka::default()
         },
-        postgres: config::Postgres { url: Some(database.into()) },
+        postgres: config::Postgres { url: Some(database.into()), ..config::Postgres::default() },
         ..Config::default()
     }
 }

@@ -1,4 +1,4 @@
-//! Judging a server's certificate less strictly than rustls does by itself, as `sslmode` asks.
+//! Certificates: reading them, and judging a server's less strictly than rustls does by itself, as `sslmode` asks.
 
 use std::sync::Arc;
 
@@ -7,8 +7,29 @@ use rustls::{
     client::WebPkiServerVerifier,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{
+        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
+        pem::{self, PemObject as _},
+    },
 };
+
+use crate::config::Pem;
+
+/// All certificates of a file or text. Blocks for as long as the file takes to be read.
+pub(super) fn read(from: &Pem) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    match from {
+        Pem::File(path) => CertificateDer::pem_file_iter(path)?.collect(),
+        Pem::Text(text) => CertificateDer::pem_slice_iter(text.as_bytes()).collect(),
+    }
+}
+
+/// The first key of a file or text.
+pub(super) fn read_key(from: &Pem) -> Result<PrivateKeyDer<'static>, pem::Error> {
+    match from {
+        Pem::File(path) => PrivateKeyDer::from_pem_file(path),
+        Pem::Text(text) => PrivateKeyDer::from_pem_slice(text.as_bytes()),
+    }
+}
 
 /// For `prefer` and `require`: encrypts against listeners, and takes whoever answers for the server.
 pub(super) fn accept_any(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier> {

@@ -19,6 +19,8 @@ pub struct Connections {
     pub of_database: Option<(i64, i64)>,
     /// Sessions of collectors in this database.
     pub collecting: i64,
+    /// Sessions of this user in this database that bear one of flowtrail's names, this one included.
+    pub ours: i64,
     /// Sessions in this database of which this user is not shown what they do.
     pub hidden: i64,
 }
@@ -102,6 +104,8 @@ impl Look {
             (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()),
             (SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name = 'flowtrail-collect'),
+            (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                AND usename = current_user AND application_name LIKE 'flowtrail-%'),
             (SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND query = '<insufficient privilege>')
             FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()";
@@ -114,7 +118,8 @@ impl Look {
             of_user: limit(2, 3),
             of_database: limit(4, 5),
             collecting: row.get(6),
-            hidden: row.get(7),
+            ours: row.get(7),
+            hidden: row.get(8),
         })
     }
 

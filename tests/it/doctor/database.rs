@@ -1,7 +1,7 @@
 //! The database's lines.
 
 use flowtrail::{
-    config::{self, Config},
+    config::Config,
     doctor::Verdict,
     postgres::look::{NEEDED_RIGHTS, WANTED_INDEXES},
 };
@@ -31,7 +31,7 @@ async fn user(config: &Config, rights: &[(&str, &[&str])]) -> (Config, Client, S
     let url = config.postgres.url.as_ref().unwrap().expose_secret();
     let (_, server) = url.rsplit_once('@').unwrap();
     let mut config = config.clone();
-    config.postgres = config::Postgres { url: Some(format!("postgres://{name}:x@{server}").into()) };
+    config.postgres.url = Some(format!("postgres://{name}:x@{server}").into());
     (config, owner, name)
 }
 

@@ -29,14 +29,14 @@ use crate::{
 };
 
 /// A Postgres whose settings nobody else minds, with the tables, beside the shared Kafka.
-struct Own {
-    stack: Stack,
-    config: Config,
-    client: Client,
+pub struct Own {
+    pub stack: Stack,
+    pub config: Config,
+    pub client: Client,
 }
 
 impl Own {
-    async fn start(name: &str, settings: &[(&str, &str)]) -> Self {
+    pub async fn start(name: &str, settings: &[(&str, &str)]) -> Self {
         let mut config = servers::config(1).await;
         let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let mut options = StackOptions::new(&data_dir);
@@ -54,7 +54,7 @@ impl Own {
         Self { stack, config, client }
     }
 
-    async fn folder(&self) -> PathBuf {
+    pub async fn folder(&self) -> PathBuf {
         PathBuf::from(rows::texts(&self.client, "SHOW data_directory").await[0].clone().unwrap())
     }
 
@@ -75,7 +75,7 @@ impl Own {
     }
 
     /// Changes settings of the running server, and waits until they are in force.
-    async fn set(&self, settings: &[(&str, &str)]) {
+    pub async fn set(&self, settings: &[(&str, &str)]) {
         for (name, value) in settings {
             self.client.batch_execute(&format!("ALTER SYSTEM SET {name} = '{value}'")).await.unwrap();
         }

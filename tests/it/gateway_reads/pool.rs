@@ -73,7 +73,10 @@ async fn sessions_that_postgres_ended_are_replaced() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_postgres_every_question_is_answered_with_503() {
-    let away = config::Postgres { url: Some("postgres://ann:hunter2@127.0.0.1:1/flows".into()) };
+    let away = config::Postgres {
+        url: Some("postgres://ann:hunter2@127.0.0.1:1/flows".into()),
+        ..config::Postgres::default()
+    };
     let serving = Serving::start(Pool::new(&away, "test-reads", 2)).await;
     let health = serving.ask("/v1/health").await;
     assert_eq!((health.code, health.content_type.as_str()), (503, "application/json"));
@@ -112,7 +115,7 @@ async fn a_pooler_that_pools_transactions_will_do() {
     let (config, _) = recorded("recorded.jsonl").await;
     let database = config.postgres.url.as_ref().unwrap().expose_secret();
     let behind = pooler::pooler(&program, database, "transaction").await;
-    let postgres = config::Postgres { url: Some(behind.url.clone().into()) };
+    let postgres = config::Postgres { url: Some(behind.url.clone().into()), ..config::Postgres::default() };
     let serving = Serving::start(Pool::new(&postgres, "test-reads", 4)).await;
     let path = format!("/v1/instances/{}/snapshot/3", id("36c"));
     let asked = (0..40).map(|_| serving.ask(&path));

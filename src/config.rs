@@ -14,6 +14,7 @@ mod file;
 mod load;
 mod print;
 mod redact;
+mod redaction;
 mod settings;
 
 pub use self::{
@@ -23,6 +24,7 @@ pub use self::{
     load::{Flag, Flags, Loaded, load},
     print::{Printed, printed, to_toml},
     redact::{is_secret, redact_url},
+    redaction::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
 };
 
 /// Everything that can be configured.
@@ -38,6 +40,8 @@ pub struct Config {
     pub http: Http,
     /// How what apps post over HTTP becomes events.
     pub gateway: Gateway,
+    /// What nobody is to read.
+    pub redaction: Redaction,
     /// What to do about tables that are not as wanted.
     pub schema: Schema,
 }

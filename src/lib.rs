@@ -10,6 +10,8 @@
 //! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
 //! 6. into the tables that [`schema`] made.
 //!
+//! What nobody is to read is masked by [`redaction`] on the way in.
+//!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs.
 //!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
@@ -20,6 +22,8 @@ pub mod proto;
 pub mod model;
 
 pub mod flogo;
+
+pub mod redaction;
 
 pub mod publish;
 

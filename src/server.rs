@@ -25,6 +25,7 @@ use crate::{
         Pool,
         connect::{self, PostgresError},
     },
+    redaction::{RuleError, Rules},
     schema::{self, SchemaError},
 };
 
@@ -49,6 +50,9 @@ pub enum ServerError {
     /// The Kafka client can't be made.
     #[error(transparent)]
     Kafka(#[from] client::Error),
+    /// What is to be masked can't be told.
+    #[error(transparent)]
+    Redaction(#[from] RuleError),
     /// The spool can't be used.
     #[error(transparent)]
     Spool(#[from] OpenError),
@@ -80,6 +84,7 @@ impl Server {
             pool: Pool::new(&config.postgres, APPLICATION, wanted.sessions),
             apps: Apps::new(wanted.enforce_appstate),
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
+            rules: Rules::compile(&config.redaction)?,
         });
         let health = Arc::new(Health::new(&[Condition::Kafka], Duration::from_mins(1), clock::monotonic()));
         Ok(Self { gateway, admin: Admin::new(&config.kafka)?, health, spool_dir })

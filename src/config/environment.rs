@@ -128,7 +128,7 @@ fn secret_file(
 /// Only what can be a secret is read from a file; some of librdkafka's names end in `.file` themselves.
 fn takes_file(name: &str) -> bool {
     let Some(key) = key_of(name) else { return false };
-    librdkafka_name(&key).map_or(key == "postgres.url", is_secret)
+    librdkafka_name(&key).map_or(matches!(key.as_str(), "postgres.url" | "redaction.salt"), is_secret)
 }
 
 /// The setting that a variable names, if there is one; librdkafka's own names are not checked here.

@@ -14,6 +14,7 @@ use super::{
     file,
     settings::{self, LIBRDKAFKA, Raw, SETTINGS, librdkafka_name},
 };
+use crate::redaction::Rules;
 
 /// Read where no other file is named and it is there.
 const FILE_NAME: &str = "flowtrail.toml";
@@ -91,6 +92,12 @@ pub fn load(flags: &Flags, environment: &Environment, folder: &Path) -> Result<L
             }
             Err(message) => problems.push(Problem { key, message, origin }),
         }
+    }
+    // Whether a rule needs a salt shows when both were read, in whatever order.
+    if let Err(why) = Rules::compile(&loaded.config.redaction) {
+        let key = "redaction.rules".to_owned();
+        let origin = loaded.origin(&key).clone();
+        problems.push(Problem { key, message: why.to_string(), origin });
     }
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError::Problems(problems)) }
 }

@@ -10,6 +10,7 @@ use super::{
     is_secret,
     load::Loaded,
     redact::{MASK, redact_url},
+    redaction,
     settings::{LIBRDKAFKA, SETTINGS, Slot},
 };
 
@@ -53,6 +54,8 @@ fn shown(slot: Slot<'_>) -> Option<Value> {
         Slot::Url(url) => url.as_ref().map(|url| Value::String(redact_url(url.expose_secret()).into_owned())),
         Slot::Choice(choice) => Some(Value::String(choice.word().to_owned())),
         Slot::Switch(on) => Some(Value::Boolean(*on)),
+        Slot::Secret(secret, _) => secret.as_ref().map(|_| Value::String(MASK.to_owned())),
+        Slot::Rules(rules) => Some(redaction::shown(rules)),
     }
 }
 

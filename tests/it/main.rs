@@ -36,6 +36,7 @@ mod program;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod recorded;
+mod redaction;
 mod reruns;
 mod restored;
 mod rows;

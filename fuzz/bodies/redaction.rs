@@ -56,7 +56,7 @@ fn is_named(place: &[Child]) -> bool {
     by_key
         || is(last, "card")
         || matches!(place, [a, _, b] if is(a, "a") && is(b, "b"))
-        || matches!(place, [list, Element(1)] if is(list, "list"))
+        || matches!(place, [first, Element(1)] if is(first, "list"))
         || matches!(place, [first, _, ..] if is(first, "x.y") && is(last, "z"))
 }
 

@@ -240,6 +240,7 @@ mod tests {
         assert_eq!(entries[0].raw, Raw::Text("hunter2".to_owned()));
         assert_eq!(entries[0].origin, Origin::Environment(file_name.clone()));
 
+        assert_eq!(keys(&[("FLOWTRAIL_REDACTION__SALT_FILE", path)]).0, ["redaction.salt"]);
         assert_eq!(keys(&[("DATABASE_URL_FILE", path)]).0, ["postgres.url"]);
         assert_eq!(keys(&[("FLOWTRAIL_POSTGRES__URL_FILE", path)]).0, ["postgres.url"]);
         let both = keys(&[(&file_name, path), (name, "x")]).1;

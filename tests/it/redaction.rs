@@ -26,6 +26,7 @@ use crate::{
 
 /// What nobody is to read.
 const SECRET: &str = "hunter2correcthorse";
+const IN_HEXADECIMAL: &str = "68756e74657232636f7272656374686f727365";
 const RULES: &str = r#"[{ "key": "*password*" }, { "path": "$..card", "action": "hash" }, { "app": "shop-*", "key": "pin" }]"#;
 const SALT: &str = "a salt of sixteen bytes or more";
 
@@ -132,13 +133,9 @@ fn masking(command: &mut Command, is_masking: bool) -> &mut Command {
     if is_masking { command.envs(environment()) } else { command }
 }
 
-/// The secret as text, and as it looks where bytes are shown in hexadecimal.
-fn spellings() -> [String; 2] {
-    [SECRET.to_owned(), SECRET.bytes().map(|byte| format!("{byte:02x}")).collect()]
-}
-
+/// Whether the secret is there, as text or as bytes are shown in hexadecimal.
 fn is_in(text: &str) -> bool {
-    spellings().iter().any(|spelling| text.contains(spelling))
+    text.contains(SECRET) || text.contains(IN_HEXADECIMAL)
 }
 
 /// The tables that have the secret in some row.

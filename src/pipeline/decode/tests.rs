@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
 use crate::{
+    config::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
     model::{Micros, Phase},
     proto::v1::{FlowEvent, HistoryEvent, StepEvent, history_event::Event as Wire},
 };
@@ -287,4 +290,35 @@ proptest! {
         payload[at] = byte;
         let _ = decode(Some(b"f"), Some(&payload.into()), 64, None);
     }
+}
+
+fn rules() -> Arc<Rules> {
+    let target = RedactionTarget::Key("pin".to_owned());
+    let rule = RedactionRule { app: "*".to_owned(), target, action: RedactionAction::Mask };
+    let redaction = Redaction { rules: vec![rule], ..Redaction::default() };
+    Rules::compile(&redaction).unwrap().unwrap()
+}
+
+#[test]
+fn what_rules_name_is_masked_before_anything_is_cut() {
+    let long = format!("{{\"pin\":\"{}\"}}", "1".repeat(2_000));
+    let step = StepEvent {
+        flow_instance_id: "f".into(),
+        step_id: "1".into(),
+        data: long.into(),
+        ..StepEvent::default()
+    };
+    let payload = HistoryEvent { event: Some(Wire::Step(step)) }.encode_to_vec().into();
+    let decoded = decode(Some(b"f"), Some(&payload), 1_000, Some(&rules())).unwrap();
+    assert!(!decoded.is_oversized());
+    assert_eq!(step_row(decoded).data.as_deref(), Some(&br#"{"pin":"***"}"#[..]));
+}
+
+#[test]
+fn with_rules_a_reason_quotes_nothing_of_the_record() {
+    let json = Bytes::from_static(br#"{"flow":{"phase":"hunter2"}}"#);
+    let quoting = decode(Some(b"f"), Some(&json), LIMIT, None).unwrap_err().to_string();
+    assert!(quoting.contains("hunter2"), "{quoting}");
+    let silent = decode(Some(b"f"), Some(&json), LIMIT, Some(&rules())).unwrap_err().to_string();
+    assert_eq!(silent, "the value is not a HistoryEvent: JSON: Data error at line 1 column 26");
 }

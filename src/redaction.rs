@@ -77,6 +77,15 @@ enum Target {
     Path(Path),
 }
 
+/// Whether an event's fields could be looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// All of them that rules apply to, or those that can't be are to be kept.
+    IntoAll,
+    /// One at least was masked as a whole.
+    NotIntoAll,
+}
+
 /// The rules that apply to an event, a bit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Active(u128);
@@ -112,8 +121,8 @@ impl Rules {
     /// A field that is not JSON, or is nested deeper than [`DEEPEST`], can't be looked into: all of it is masked as soon as
     /// any rule applies to the event, unless `redaction.keep_unreadable` is set. Takes time and memory in proportion to
     /// the event's length.
-    pub fn redact(&self, event: &mut HistoryEvent) {
-        event.redact(self);
+    pub fn redact(&self, event: &mut HistoryEvent) -> Looked {
+        event.redact(self)
     }
 
     /// Whether what can't be looked into is kept as it is.
@@ -122,19 +131,23 @@ impl Rules {
     }
 
     /// Masks fields of an event that says of which app it is; an empty name says nothing.
-    fn fields<const N: usize>(&self, app: &[u8], fields: [&mut Bytes; N]) {
-        let active = self.active(app);
+    fn fields<const N: usize>(&self, app: &[u8], fields: [&mut Bytes; N]) -> Looked {
+        let (active, mut looked) = (self.active(app), Looked::IntoAll);
         if active == Active(0) {
-            return;
+            return looked;
         }
         for field in fields.into_iter().filter(|field| !field.is_empty()) {
             match mask::field(field, self, active) {
                 Ok(None) => {}
                 Ok(Some(masked)) => *field = masked.into(),
                 Err(_) if self.keep_unreadable => {}
-                Err(_) => *field = Bytes::from_static(MASK.as_bytes()),
+                Err(_) => {
+                    *field = Bytes::from_static(MASK.as_bytes());
+                    looked = Looked::NotIntoAll;
+                }
             }
         }
+        looked
     }
 
     fn active(&self, app: &[u8]) -> Active {

@@ -68,7 +68,9 @@ fn masks_the_same(key: Option<&[u8]>, payload: &Bytes, limit: usize) {
     let decoded = decode_record(key, Some(payload), limit, Some(rules));
     match redacted(payload, rules) {
         Ok(kept) => {
-            assert_eq!(decode_record(key, Some(&kept), limit, None), decoded);
+            let again = decode_record(key, Some(&kept), limit, None);
+            // What was put right before is not put right again.
+            assert_eq!(again.map(|it| it.event), decoded.map(|it| it.event));
             assert_eq!(redacted(&kept, rules), Ok(kept));
         }
         Err(_) => assert!(decoded.is_err(), "{decoded:?}"),

@@ -16,7 +16,7 @@ use crate::{
         sliced::{self, history_event::Event as Wire},
         v1,
     },
-    redaction::{Redact, Rules},
+    redaction::{Looked, Redact, Rules},
 };
 
 /// An event, and what had to be put right about it.
@@ -52,6 +52,8 @@ pub enum Oddity {
     Phase,
     /// A field above the limit was cut.
     Oversized,
+    /// A field that redaction can't look into was masked as a whole.
+    Unreadable,
 }
 
 impl Oddity {
@@ -65,6 +67,7 @@ impl Oddity {
             Self::Time => "time",
             Self::Phase => "phase",
             Self::Oversized => "oversized",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -121,8 +124,8 @@ pub fn decode(
     let envelope = framing::open(payload, rules.is_none())?;
     let mut clean = Cleaner::new(max_payload_bytes);
     let event = match framing::only_a_step(&envelope) {
-        Some(message) => step(masked(framing::protobuf(message)?, rules), key, &mut clean)?,
-        None => event(masked(framing::protobuf(envelope)?, rules), key, &mut clean)?,
+        Some(message) => step(masked(framing::protobuf(message)?, rules, &mut clean), key, &mut clean)?,
+        None => event(masked(framing::protobuf(envelope)?, rules, &mut clean), key, &mut clean)?,
     };
     Ok(Decoded { event, sanitized: clean.finish()? })
 }
@@ -130,16 +133,17 @@ pub fn decode(
 /// A record's value with what `rules` name masked, as bare protobuf: it decodes to the event that the record decodes to
 /// under these rules, and fields that this version does not know are gone. Rejects what holds no event.
 pub fn redacted(payload: &Bytes, rules: &Rules) -> Result<Bytes, Reject> {
-    let envelope: sliced::HistoryEvent = framing::protobuf(framing::open(payload, false)?)?;
+    let mut envelope: sliced::HistoryEvent = framing::protobuf(framing::open(payload, false)?)?;
     if envelope.event.is_none() {
         return Err(Reject::UnknownEvent);
     }
-    Ok(masked(envelope, Some(rules)).encode_to_vec().into())
+    envelope.redact(rules);
+    Ok(envelope.encode_to_vec().into())
 }
 
-fn masked<M: Redact>(mut message: M, rules: Option<&Rules>) -> M {
-    if let Some(rules) = rules {
-        message.redact(rules);
+fn masked<M: Redact>(mut message: M, rules: Option<&Rules>, clean: &mut Cleaner) -> M {
+    if rules.is_some_and(|rules| message.redact(rules) == Looked::NotIntoAll) {
+        clean.note(Oddity::Unreadable);
     }
     message
 }

@@ -31,7 +31,7 @@ fn redacted(rules: &Rules, data: impl Into<Bytes>) -> String {
         HistoryEvent { event: Some(Event::Snapshot(Snapshot { data: data.into(), ..Snapshot::default() })) };
     rules.redact(&mut event);
     let once = event.clone();
-    rules.redact(&mut event);
+    assert_eq!(rules.redact(&mut event), Looked::IntoAll);
     assert_eq!(event, once);
     match event.event {
         Some(Event::Snapshot(snapshot)) => String::from_utf8(snapshot.data.to_vec()).unwrap(),

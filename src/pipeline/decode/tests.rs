@@ -315,6 +315,17 @@ fn what_rules_name_is_masked_before_anything_is_cut() {
 }
 
 #[test]
+fn a_field_that_is_masked_as_a_whole_is_counted() {
+    let sanitized = |error: &'static str, rules: Option<&Rules>| {
+        let event = flow_event(FlowEvent { error: error.into(), ..sample() });
+        decode(Some(b"f"), Some(&event.encode_to_vec().into()), LIMIT, rules).unwrap().sanitized
+    };
+    assert_eq!(sanitized("no route to host", Some(&rules())), [Oddity::Unreadable]);
+    assert_eq!(sanitized("no route to host", None), []);
+    assert_eq!(sanitized("\"***\"", Some(&rules())), []);
+}
+
+#[test]
 fn with_rules_a_reason_quotes_nothing_of_the_record() {
     let json = Bytes::from_static(br#"{"flow":{"phase":"hunter2"}}"#);
     let quoting = decode(Some(b"f"), Some(&json), LIMIT, None).unwrap_err().to_string();

@@ -33,6 +33,7 @@ use crate::{
         connect::{self, PostgresError},
         keeps_sessions,
     },
+    redaction::{RuleError, Rules},
     schema::{self, SchemaError},
 };
 
@@ -66,6 +67,9 @@ pub enum CollectError {
     /// Storing can't go on.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is to be masked can't be told.
+    #[error(transparent)]
+    Redaction(#[from] RuleError),
     /// Dead letters would be read again as events.
     #[error("collector.dead_letter_topic is {0}, which is also read; name a topic of its own")]
     ReadsLetters(String),
@@ -204,9 +208,11 @@ fn start(
     source::subscribe(&consumer, &config.kafka)?;
 
     let mirror = Mirror::new(config)?.map(Arc::new);
+    let rules = Rules::compile(&config.redaction)?;
     let commands = mpsc::channel();
     let mut tasks = JoinSet::new();
-    let together = Lanes { collector, shown: &shown, store: &store, mirror, commands: &commands.0, stop };
+    let together =
+        Lanes { collector, rules, shown: &shown, store: &store, mirror, commands: &commands.0, stop };
     let lanes = (0..collector.lanes).map(|lane| together.start(lane, rand::random(), &mut tasks)).collect();
     let consume = Consume::new(
         Setup {
@@ -238,6 +244,7 @@ fn start(
 /// What the lanes of a collector have in common.
 pub(crate) struct Lanes<'a, D> {
     pub(crate) collector: &'a config::Collector,
+    pub(crate) rules: Option<Arc<Rules>>,
     pub(crate) shown: &'a Shown,
     pub(crate) store: &'a Arc<D>,
     pub(crate) mirror: Option<Arc<Mirror>>,
@@ -264,6 +271,7 @@ impl<D: Database> Lanes<'_, D> {
                 bytes: self.collector.batch_bytes,
                 payload_bytes: self.collector.max_payload_bytes,
             },
+            rules: self.rules.clone(),
             linger: Duration::from_millis(self.collector.linger_ms),
         };
         let writer = Writer {

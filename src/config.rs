@@ -16,6 +16,7 @@ mod load;
 mod pem;
 mod print;
 mod redact;
+mod redaction;
 mod sessions;
 mod settings;
 
@@ -28,6 +29,7 @@ pub use self::{
     pem::{ClientCertificate, Pem},
     print::{Printed, ignored, printed, to_toml},
     redact::{is_secret, redact_url},
+    redaction::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
     sessions::LEAST_SESSIONS,
 };
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub http: Http,
     /// How what apps post over HTTP becomes events.
     pub gateway: Gateway,
+    /// What nobody is to read.
+    pub redaction: Redaction,
     /// Where apps are asked to run an instance again.
     pub rerun: Rerun,
     /// What to do about tables that are not as wanted.

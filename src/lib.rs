@@ -11,6 +11,7 @@
 //! 6. into the tables that [`schema`] made.
 //!
 //! [`gateway`] takes the place of Flogo's state service and answers from those tables.
+//! What nobody is to read is masked by [`redaction`] on the way in.
 //!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs,
 //! [`rerun`] asks a runtime to run an instance again.
@@ -23,6 +24,8 @@ pub mod proto;
 pub mod model;
 
 pub mod flogo;
+
+pub mod redaction;
 
 pub mod publish;
 

@@ -135,7 +135,10 @@ metrics! {
 /// `increase()`.
 const KNOWN: &[(Metric, &[&str])] = &[
     (DEAD_LETTERS, &["empty", "id_too_long", "no_id", "oversized", "undecodable", "unknown_event"]),
-    (EVENTS_SANITIZED, &["empty_key", "id_from_key", "key_mismatch", "nul", "oversized", "phase", "time"]),
+    (
+        EVENTS_SANITIZED,
+        &["empty_key", "id_from_key", "key_mismatch", "nul", "oversized", "phase", "time", "unreadable"],
+    ),
     (REBALANCES, &["assign", "lost", "revoke"]),
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),

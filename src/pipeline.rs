@@ -8,6 +8,7 @@ pub mod consume;
 pub mod decode;
 pub mod gather;
 pub mod group;
+mod letter;
 pub mod merge;
 pub mod retry;
 pub mod sieve;

@@ -27,6 +27,7 @@ use crate::{
         Pool,
         connect::{self, PostgresError},
     },
+    redaction::{RuleError, Rules},
     schema::{self, SchemaError},
 };
 
@@ -60,6 +61,9 @@ pub enum ServerError {
          http.trust_username_header behind a proxy that checks, or listen on 127.0.0.1"
     )]
     Unguarded(String),
+    /// What is to be masked can't be told.
+    #[error(transparent)]
+    Redaction(#[from] RuleError),
     /// The spool can't be used.
     #[error(transparent)]
     Spool(#[from] OpenError),
@@ -99,8 +103,9 @@ impl Server {
             pool: Pool::new(&config.postgres, APPLICATION, wanted.sessions),
             apps: Apps::new(wanted.enforce_appstate),
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
+            rules: Rules::compile(&config.redaction)?,
         });
-        let steps = Steps::new(&config.kafka, &wanted.topic, stop.clone());
+        let steps = Steps::new(&config.kafka, &wanted.topic, gateway.rules.clone(), stop.clone());
         // Who only answers questions does without Kafka.
         let conditions: &[Condition] = if wanted.record { &[Condition::Kafka] } else { &[] };
         let health = Arc::new(Health::new(conditions, Duration::from_mins(1), clock::monotonic()));

@@ -48,6 +48,7 @@ use crate::{
         connect::{self, PostgresError},
         read_offsets,
     },
+    redaction::{RuleError, Rules},
 };
 
 /// Name of the sessions.
@@ -86,6 +87,9 @@ pub enum VerifyError {
     /// There is no room for what was read.
     #[error(transparent)]
     Spill(#[from] SpillError),
+    /// What is to be masked can't be told.
+    #[error(transparent)]
+    Redaction(#[from] RuleError),
     /// A part of it died without a word.
     #[error("a part of the comparison ended by itself; this is a defect of flowtrail")]
     Died,
@@ -117,6 +121,8 @@ struct Setting {
     /// The slice ends where the topic does: what is stored can be held against it.
     to_the_end: bool,
     max_payload_bytes: usize,
+    /// What is masked before anything is compared.
+    rules: Option<Arc<Rules>>,
     /// Finished flows that started before this were removed by retention.
     removed_before: Option<Micros>,
     progress: Arc<Progress>,
@@ -234,6 +240,7 @@ impl Comparison {
             stretches,
             to_the_end,
             max_payload_bytes,
+            rules: Rules::compile(&config.redaction)?,
             removed_before,
             progress,
             differences,

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use flowtrail::{
     model::Event,
-    pipeline::decode::{Decoded, Reject, decode as decode_record},
+    pipeline::decode::{Decoded, Reject, decode as decode_record, redacted},
     proto::v1::HistoryEvent,
 };
 use prost::Message as _;
 
-use super::{AT_LEAST, bounded, event, sentence};
+use super::{AT_LEAST, bounded, event, redaction::masking, sentence};
 
 /// How much of the message a sentence about it may quote.
 const QUOTED: usize = 64;
@@ -27,6 +27,7 @@ pub fn decode(input: &[u8]) {
     if how & 3 != 3 {
         strictly_read(key, message, limit, &decoded);
     }
+    masks_the_same(key, &payload, limit);
 }
 
 fn framed(framing: u8, message: &[u8]) -> Bytes {
@@ -42,8 +43,8 @@ fn framed(framing: u8, message: &[u8]) -> Bytes {
 /// What the record decodes to, after all that holds of it was looked at.
 pub(crate) fn checked(key: Option<&[u8]>, payload: &Bytes, limit: usize) -> Result<Decoded, Reject> {
     let given = payload.len() + key.map_or(0, <[u8]>::len);
-    let decoded = bounded(AT_LEAST + 8 * given, || decode_record(key, Some(payload), limit));
-    assert_eq!(decoded, decode_record(key, Some(payload), limit), "the same record is the same event");
+    let decoded = bounded(AT_LEAST + 8 * given, || decode_record(key, Some(payload), limit, None));
+    assert_eq!(decoded, decode_record(key, Some(payload), limit, None), "the same record is the same event");
     match &decoded {
         Ok(decoded) => {
             event::check(&decoded.event, limit);
@@ -61,6 +62,21 @@ pub(crate) fn checked(key: Option<&[u8]>, payload: &Bytes, limit: usize) -> Resu
     decoded
 }
 
+/// The message that is kept as a dead letter decodes to the event that is stored.
+fn masks_the_same(key: Option<&[u8]>, payload: &Bytes, limit: usize) {
+    let rules = masking();
+    let decoded = decode_record(key, Some(payload), limit, Some(rules));
+    match redacted(payload, rules) {
+        Ok(kept) => {
+            let again = decode_record(key, Some(&kept), limit, None);
+            // What was put right before is not put right again.
+            assert_eq!(again.map(|it| it.event), decoded.map(|it| it.event));
+            assert_eq!(redacted(&kept, rules), Ok(kept));
+        }
+        Err(_) => assert!(decoded.is_err(), "{decoded:?}"),
+    }
+}
+
 /// An event that was put right, written again, is the same event with nothing to put right.
 fn clean_stays_clean(event: &Event) {
     let key = match event {
@@ -72,7 +88,7 @@ fn clean_stays_clean(event: &Event) {
         Event::App(_) => "",
     };
     let again = event::written(event).encode_to_vec().into();
-    let again = decode_record(Some(key.as_bytes()), Some(&again), usize::MAX).unwrap();
+    let again = decode_record(Some(key.as_bytes()), Some(&again), usize::MAX, None).unwrap();
     assert_eq!(again, Decoded { event: event.clone(), sanitized: Vec::new() });
 }
 
@@ -80,7 +96,7 @@ fn clean_stays_clean(event: &Event) {
 fn strictly_read(key: Option<&[u8]>, message: &[u8], limit: usize, decoded: &Result<Decoded, Reject>) {
     let Ok(event @ HistoryEvent { event: Some(_) }) = HistoryEvent::decode(message) else { return };
     if !matches!(message.first(), Some(0 | b'{')) {
-        assert_eq!(&decode_record(key, Some(&event.encode_to_vec().into()), limit), decoded);
+        assert_eq!(&decode_record(key, Some(&event.encode_to_vec().into()), limit, None), decoded);
     }
     // Numbers without a name and years beyond 9999 have no JSON.
     let json = serde_json::to_vec(&event).ok().map(Bytes::from);
@@ -89,8 +105,8 @@ fn strictly_read(key: Option<&[u8]>, message: &[u8], limit: usize, decoded: &Res
         let read: HistoryEvent = serde_json::from_slice(&json).unwrap();
         assert_eq!(read, event);
         assert_eq!(
-            decode_record(key, Some(&json), limit),
-            decode_record(key, Some(&framed(1, &event.encode_to_vec())), limit)
+            decode_record(key, Some(&json), limit, None),
+            decode_record(key, Some(&framed(1, &event.encode_to_vec())), limit, None)
         );
     }
 }

@@ -17,7 +17,7 @@ pub fn framing(input: &[u8]) {
     let plain = checked(Some(b"f"), &behind(&[0, 0, 0, 0], &[0], message), LIMIT);
     for index in SPELLINGS {
         let framed = behind(schema, index, message);
-        assert_eq!(decode_record(Some(b"f"), Some(&framed), LIMIT), plain, "index {index:?}");
+        assert_eq!(decode_record(Some(b"f"), Some(&framed), LIMIT, None), plain, "index {index:?}");
     }
     if !matches!(message.first(), None | Some(0 | b'{')) {
         assert_eq!(checked(Some(b"f"), &Bytes::copy_from_slice(message), LIMIT), plain);
@@ -26,7 +26,7 @@ pub fn framing(input: &[u8]) {
     let alone = checked(Some(b"f"), &behind(schema, &[], message), LIMIT);
     match index_of(message) {
         Some(rest) if !message.is_empty() => {
-            assert_eq!(alone, decode_record(Some(b"f"), Some(&behind(schema, &[0], rest)), LIMIT));
+            assert_eq!(alone, decode_record(Some(b"f"), Some(&behind(schema, &[0], rest)), LIMIT, None));
         }
         _ => assert!(matches!(alone, Err(Reject::Undecodable(_))), "{alone:?}"),
     }

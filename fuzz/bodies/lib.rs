@@ -11,6 +11,7 @@ mod event;
 mod flogo;
 mod framing;
 mod memory;
+mod redaction;
 mod sentence;
 
 pub use config::config;
@@ -18,3 +19,4 @@ pub use decode::decode;
 pub use flogo::flogo;
 pub use framing::framing;
 pub use memory::{AT_LEAST, bounded};
+pub use redaction::redaction;

@@ -129,7 +129,7 @@ fn secret_file(
 /// Only what can be a secret is read from a file; some of librdkafka's names end in `.file` themselves.
 fn takes_file(name: &str) -> bool {
     let Some(key) = key_of(name) else { return false };
-    librdkafka_name(&key).map_or(key == "postgres.url", is_secret)
+    librdkafka_name(&key).map_or(matches!(key.as_str(), "postgres.url" | "redaction.salt"), is_secret)
 }
 
 /// The setting that a variable names, if there is one; librdkafka's own names are not checked here.
@@ -241,6 +241,7 @@ mod tests {
         assert_eq!(entries[0].raw, Raw::Text("hunter2".to_owned()));
         assert_eq!(entries[0].origin, Origin::Environment(file_name.clone()));
 
+        assert_eq!(keys(&[("FLOWTRAIL_REDACTION__SALT_FILE", path)]).0, ["redaction.salt"]);
         assert_eq!(keys(&[("DATABASE_URL_FILE", path)]).0, ["postgres.url"]);
         assert_eq!(keys(&[("FLOWTRAIL_POSTGRES__URL_FILE", path)]).0, ["postgres.url"]);
         let both = keys(&[(&file_name, path), (name, "x")]).1;

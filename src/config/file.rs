@@ -63,15 +63,8 @@ impl File<'_> {
                     self.walk(&key, inner);
                     continue;
                 }
-                // An empty section says nothing, but it may be one that doesn't exist.
-                DeValue::Table(_) => Raw::Other("a section"),
-                DeValue::String(text) => Raw::Text(text.to_string()),
-                DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                    .map_or(Raw::Other("a number beyond 64 bits"), Raw::Whole),
-                DeValue::Float(number) => Raw::Word(number.as_str().to_owned()),
-                DeValue::Boolean(value) => Raw::Word(value.to_string()),
-                DeValue::Datetime(_) => Raw::Other("a date"),
-                DeValue::Array(entries) => texts(entries),
+                DeValue::Array(entries) => list(entries),
+                value => single(value),
             };
             let line = line_at(self.text, name.span().start);
             self.entries.push(Entry { key, raw, origin: Origin::File { path: self.path.clone(), line } });
@@ -79,7 +72,33 @@ impl File<'_> {
     }
 }
 
-fn texts(entries: &DeArray<'_>) -> Raw {
+fn single(value: &DeValue<'_>) -> Raw {
+    match value {
+        // An empty section says nothing, but it may be one that doesn't exist.
+        DeValue::Table(_) => Raw::Other("a section"),
+        DeValue::String(text) => Raw::Text(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Raw::Other("a number beyond 64 bits"), Raw::Whole),
+        DeValue::Float(number) => Raw::Word(number.as_str().to_owned()),
+        DeValue::Boolean(value) => Raw::Word(value.to_string()),
+        DeValue::Datetime(_) => Raw::Other("a date"),
+        DeValue::Array(_) => Raw::Other("a list in a list"),
+    }
+}
+
+/// A list of texts, or one of tables, whose values are no tables or lists themselves.
+fn list(entries: &DeArray<'_>) -> Raw {
+    let tables = entries.iter().map(|entry| match entry.get_ref() {
+        DeValue::Table(table) => Some(
+            table.iter().map(|(name, value)| (name.get_ref().to_string(), single(value.get_ref()))).collect(),
+        ),
+        _ => None,
+    });
+    if !entries.is_empty()
+        && let Some(tables) = tables.collect()
+    {
+        return Raw::Tables(tables);
+    }
     let texts = entries.iter().map(|entry| match entry.get_ref() {
         DeValue::String(text) => Some(text.to_string()),
         _ => None,

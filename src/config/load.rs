@@ -16,6 +16,7 @@ use super::{
     sessions,
     settings::{self, LIBRDKAFKA, RERUN_APPS, Raw, SETTINGS, librdkafka_name},
 };
+use crate::redaction::Rules;
 
 /// Read where no other file is named and it is there.
 const FILE_NAME: &str = "flowtrail.toml";
@@ -105,6 +106,12 @@ pub fn load(flags: &Flags, environment: &Environment, folder: &Path) -> Result<L
         }
     }
     problems.extend(sessions::bound(&mut loaded).err());
+    // Whether a rule needs a salt shows when both were read, in whatever order.
+    if let Err(why) = Rules::compile(&loaded.config.redaction) {
+        let key = "redaction.rules".to_owned();
+        let origin = loaded.origin(&key).clone();
+        problems.push(Problem { key, message: why.to_string(), origin });
+    }
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError::Problems(problems)) }
 }
 
@@ -244,6 +251,59 @@ mod tests {
         assert!(
             sentences.iter().any(|sentence| sentence.ends_with("a\\nb: no such setting")),
             "{sentences:?}"
+        );
+    }
+
+    #[test]
+    fn rules_are_tables_or_inline_and_the_environment_has_them_as_json() {
+        let tables = "[[redaction.rules]]\nkey = \"a\"\n\n[[redaction.rules]]\npath = \"$.b\"\n";
+        let inline = "[redaction]\nrules = [{ key = \"a\" }, { path = \"$.b\" }]\n";
+        let rules = |text: &str, pairs: &[(&str, &str)]| {
+            let loaded = load(&Flags::default(), &environment(pairs), folder_with(text).path());
+            loaded.unwrap().config.redaction.rules
+        };
+        assert_eq!(rules(tables, &[]).len(), 2);
+        assert_eq!(rules(tables, &[]), rules(inline, &[]));
+        let json = ("FLOWTRAIL_REDACTION__RULES", r#"[{"key":"a"},{"path":"$.b"}]"#);
+        assert_eq!(rules("[[redaction.rules]]\nkey = \"other\"\n", &[json]), rules(tables, &[]));
+    }
+
+    #[test]
+    fn rules_that_cannot_be_worked_with_are_a_problem_with_their_line() {
+        let salt = ("FLOWTRAIL_REDACTION__SALT", "a salt of sixteen bytes or more");
+        for (text, pairs, wanted) in [
+            (
+                "rules = [{ key = \"a\", action = \"hash\" }]",
+                &[][..],
+                "rule 1 hashes, which needs a key: set redaction.salt",
+            ),
+            ("rules = [{ key = \"a\" }, { path = \"a\" }]", &[salt], "rule 2: want a path like $.a.b"),
+            (
+                "rules = [{ key = \"a\" }, { kye = \"a\" }]",
+                &[salt],
+                "rule 2: no such key kye; a rule has app, path, key, action",
+            ),
+            ("rules = [{ key = [\"a\"] }]", &[salt], "rule 1: key: want text"),
+            ("rules = [\"a\"]", &[salt], "want a list of rules"),
+        ] {
+            let folder = folder_with(&format!("[redaction]\n{text}\n"));
+            let error = load(&Flags::default(), &environment(pairs), folder.path()).unwrap_err();
+            let sentences = error.sentences();
+            assert_eq!(sentences.len(), 1, "{sentences:?}");
+            assert!(
+                sentences[0].contains(&format!("flowtrail.toml:2: redaction.rules: {wanted}")),
+                "{sentences:?}"
+            );
+        }
+        let short = load(
+            &Flags::default(),
+            &environment(&[("FLOWTRAIL_REDACTION__SALT", "hunter2")]),
+            Path::new("/nowhere"),
+        );
+        let said = short.unwrap_err().to_string();
+        assert!(
+            said.contains("redaction.salt: want 16 bytes or more") && !said.contains("hunter2"),
+            "{said}"
         );
     }
 

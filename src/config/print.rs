@@ -11,6 +11,7 @@ use super::{
     is_secret,
     load::Loaded,
     redact::{MASK, redact_url},
+    redaction,
     settings::{LIBRDKAFKA, RERUN_APPS, SETTINGS, Slot},
 };
 use crate::sentence::quotable;
@@ -70,6 +71,8 @@ fn shown(slot: Slot<'_>) -> Option<Value> {
         Slot::Url(url) => url.as_ref().map(|url| Value::String(redact_url(url.expose_secret()).into_owned())),
         Slot::Choice(choice) => Some(Value::String(choice.word().to_owned())),
         Slot::Switch(on) => Some(Value::Boolean(*on)),
+        Slot::Secret(secret, _) => secret.as_ref().map(|_| Value::String(MASK.to_owned())),
+        Slot::Rules(rules) => Some(redaction::shown(rules)),
     }
 }
 
@@ -122,11 +125,14 @@ mod tests {
         let loaded = loaded(&[
             ("FLOWTRAIL_KAFKA__GROUP", "it's \"quoted\""),
             ("FLOWTRAIL_KAFKA__LIBRDKAFKA__SOCKET_TIMEOUT_MS", "5000"),
+            ("FLOWTRAIL_REDACTION__RULES", r#"[{"key":"*a*"},{"app":"b","path":"$[\"c\"]"}]"#),
         ]);
         let text = to_toml(&loaded);
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["kafka"]["group"].as_str(), Some("it's \"quoted\""));
         assert_eq!(table["kafka"]["librdkafka"]["socket.timeout.ms"].as_str(), Some("5000"));
+        assert_eq!(table["redaction"]["rules"][0]["key"].as_str(), Some("*a*"));
+        assert_eq!(table["redaction"]["rules"][1]["path"].as_str(), Some("$[\"c\"]"));
         assert_eq!(table["collector"]["batch_rows"].as_integer(), Some(20_000));
         assert!(text.contains("# environment FLOWTRAIL_KAFKA__GROUP"), "{text}");
         assert!(text.contains("listen = \"127.0.0.1:9464\" # default"), "{text}");
@@ -140,6 +146,7 @@ mod tests {
             ("FLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_PASSWORD", "hunter2"),
             ("FLOWTRAIL_KAFKA__LIBRDKAFKA__SSL_KEY_PEM", "hunter2"),
             ("FLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_USERNAME", "ann"),
+            ("FLOWTRAIL_REDACTION__SALT", "hunter2, hunter2 and hunter2"),
         ]);
         let text = to_toml(&loaded);
         let json = serde_json::to_string(&printed(&loaded)).unwrap();

@@ -1,11 +1,18 @@
 //! Every setting once: its name, where it is kept, and what it may be.
 
+use std::collections::BTreeMap;
+
 use rdkafka::ClientConfig;
 use secrecy::SecretString;
 
 use crate::rerun::Runtime;
 
-use super::{Choice, Config, connection::Connection, is_secret};
+use super::{
+    Choice, Config,
+    connection::Connection,
+    is_secret,
+    redaction::{self, RedactionRule},
+};
 
 /// librdkafka's own settings lie under this name.
 pub(super) const LIBRDKAFKA: &str = "kafka.librdkafka";
@@ -24,6 +31,8 @@ pub(super) enum Raw {
     Word(String),
     /// A list of text.
     List(Vec<String>),
+    /// A list of tables.
+    Tables(Vec<BTreeMap<String, Raw>>),
     /// Something no setting takes.
     Other(&'static str),
 }
@@ -47,6 +56,8 @@ pub(super) enum Slot<'a> {
     Url(&'a mut Option<SecretString>),
     Choice(&'a mut dyn Choice),
     Switch(&'a mut bool),
+    Secret(&'a mut Option<SecretString>, fn(&str) -> Result<(), String>),
+    Rules(&'a mut Vec<RedactionRule>),
 }
 
 /// One setting.
@@ -63,7 +74,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 29] = [
+pub(super) const SETTINGS: [Setting; 32] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -137,6 +148,9 @@ pub(super) const SETTINGS: [Setting; 29] = [
         slot: |c| Slot::Size(&mut c.gateway.sessions, range(1, 1_000, "sessions")),
     },
     Setting { key: "gateway.record", slot: |c| Slot::Switch(&mut c.gateway.record) },
+    Setting { key: "redaction.rules", slot: |c| Slot::Rules(&mut c.redaction.rules) },
+    Setting { key: "redaction.salt", slot: |c| Slot::Secret(&mut c.redaction.salt, redaction::check_salt) },
+    Setting { key: "redaction.keep_unreadable", slot: |c| Slot::Switch(&mut c.redaction.keep_unreadable) },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
 ];
 
@@ -177,6 +191,14 @@ impl Slot<'_> {
                     _ => return Err("want true or false".to_owned()),
                 };
             }
+            Self::Secret(place, check) => {
+                let Raw::Text(secret) = raw else { return Err("want text".to_owned()) };
+                if !secret.is_empty() {
+                    check(&secret)?;
+                }
+                *place = (!secret.is_empty()).then(|| SecretString::from(secret));
+            }
+            Self::Rules(place) => *place = redaction::rules(raw)?,
             Self::Choice(place) => {
                 let known = matches!(&raw, Raw::Text(word) if place.choose(word));
                 if !known {
@@ -198,7 +220,7 @@ impl Range {
             Raw::Whole(count) => (u64::try_from(*count).ok(), count.to_string()),
             Raw::Text(text) => (text.trim().replace('_', "").parse().ok(), format!("\"{}\"", text.trim())),
             Raw::Word(word) => (None, word.clone()),
-            Raw::List(_) => (None, "a list".to_owned()),
+            Raw::List(_) | Raw::Tables(_) => (None, "a list".to_owned()),
             Raw::Other(what) => (None, (*what).to_owned()),
         };
         count
@@ -230,6 +252,7 @@ pub(super) fn write_librdkafka(config: &mut Config, name: &str, raw: Raw) -> Res
         Raw::Text(text) | Raw::Word(text) => text,
         Raw::Whole(number) => number.to_string(),
         Raw::List(entries) => entries.join(","),
+        Raw::Tables(_) => return Err("want text, a number or true/false, not a list of tables".to_owned()),
         Raw::Other(what) => return Err(format!("want text, a number or true/false, not {what}")),
     };
     let mut alone = ClientConfig::new();

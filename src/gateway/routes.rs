@@ -29,6 +29,7 @@ use crate::{
     metrics,
     postgres::{Pool, read},
     proto::v1::HistoryEvent,
+    redaction::Rules,
 };
 
 /// What a request may cost.
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub apps: Apps,
     /// What a request may cost.
     pub limits: Limits,
+    /// What is masked before an event is kept.
+    pub rules: Option<Arc<Rules>>,
 }
 
 type Shared = State<Arc<Gateway>>;
@@ -134,11 +137,14 @@ async fn answer(gateway: &Gateway, headers: &HeaderMap, event: HistoryEvent) -> 
     }
 }
 
-/// Keeps an event, unless its app is switched off.
-pub(super) async fn keep(gateway: &Gateway, event: HistoryEvent) -> Result<(), NotKept> {
+/// Keeps an event, with what nobody is to read masked, unless its app is switched off.
+pub(super) async fn keep(gateway: &Gateway, mut event: HistoryEvent) -> Result<(), NotKept> {
     if gateway.apps.is_off(&event) {
         metrics::gateway_switched_off();
         return Ok(());
+    }
+    if let Some(rules) = &gateway.rules {
+        rules.redact(&mut event);
     }
     gateway.recorder.keep(event).await.map(drop)
 }

@@ -32,6 +32,7 @@ use crate::{
     kafka::tail::{self, Record},
     model::Event,
     pipeline::decode::decode,
+    redaction::Rules,
 };
 
 /// Steps that a reader may be behind.
@@ -56,6 +57,7 @@ pub struct Steps {
 struct Shared {
     kafka: config::Kafka,
     topic: String,
+    rules: Option<Arc<Rules>>,
     stop: CancellationToken,
     /// There while the topic is read.
     sender: Mutex<Option<broadcast::Sender<Utf8Bytes>>>,
@@ -64,11 +66,16 @@ struct Shared {
 }
 
 impl Steps {
-    /// Of this topic, until `stop`. Nothing is read before somebody asks.
-    pub fn new(kafka: &config::Kafka, topic: &str, stop: CancellationToken) -> Self {
+    /// Of this topic, masked by the rules, until `stop`. Nothing is read before somebody asks.
+    pub fn new(
+        kafka: &config::Kafka,
+        topic: &str,
+        rules: Option<Arc<Rules>>,
+        stop: CancellationToken,
+    ) -> Self {
         let (kafka, topic) = (kafka.clone(), topic.to_owned());
         let (sender, beginning) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { shared: Arc::new(Shared { kafka, topic, stop, sender, beginning }) }
+        Self { shared: Arc::new(Shared { kafka, topic, rules, stop, sender, beginning }) }
     }
 
     /// Steps from now on.
@@ -82,7 +89,8 @@ impl Steps {
         let begun = spawn_blocking(move || {
             let of_thread = shared.clone();
             let each = move |record: Option<Record>| {
-                if let Some(step) = record.and_then(|record| posted_step(&record)) {
+                if let Some(step) = record.and_then(|record| posted_step(&record, of_thread.rules.as_deref()))
+                {
                     // Whoever went away is noticed below.
                     let _ = told.send(step);
                 }
@@ -109,8 +117,8 @@ impl Shared {
 }
 
 /// The step's own JSON, if the record is a step that has some.
-fn posted_step(record: &Record) -> Option<Utf8Bytes> {
-    let decoded = decode(record.key.as_deref(), record.value.as_ref(), MOST_BYTES).ok()?;
+fn posted_step(record: &Record, rules: Option<&Rules>) -> Option<Utf8Bytes> {
+    let decoded = decode(record.key.as_deref(), record.value.as_ref(), MOST_BYTES, rules).ok()?;
     let is_whole = !decoded.is_oversized();
     let Event::Step { row, .. } = decoded.event else { return None };
     let data = row.data.filter(|data| is_whole && data.starts_with(b"{"))?;

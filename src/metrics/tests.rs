@@ -189,7 +189,9 @@ fn what_is_counted_by_reason_is_there_at_zero_before_it_first_happens() {
     metrics::with_local_recorder(&recorder, describe_all);
     let text = exposition.render();
     let is_there = |series: String| assert!(text.contains(&format!("{series} 0\n")), "no {series} in {text}");
-    for oddity in [O::EmptyKey, O::KeyMismatch, O::IdFromKey, O::Nul, O::Time, O::Phase, O::Oversized] {
+    let of_ids = [O::EmptyKey, O::KeyMismatch, O::IdFromKey];
+    let of_fields = [O::Nul, O::Time, O::Phase, O::Oversized, O::Unreadable];
+    for oddity in of_ids.into_iter().chain(of_fields) {
         is_there(format!("{}{{reason=\"{}\"}}", EVENTS_SANITIZED.name, oddity.name()));
     }
     let too_long = Reject::IdTooLong { name: "", bytes: 0 };

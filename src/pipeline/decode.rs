@@ -7,6 +7,7 @@ mod clean;
 mod framing;
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use self::clean::Cleaner;
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         sliced::{self, history_event::Event as Wire},
         v1,
     },
+    redaction::{Looked, Redact, Rules},
 };
 
 /// An event, and what had to be put right about it.
@@ -50,6 +52,8 @@ pub enum Oddity {
     Phase,
     /// A field above the limit was cut.
     Oversized,
+    /// A field that redaction can't look into was masked as a whole.
+    Unreadable,
 }
 
 impl Oddity {
@@ -63,6 +67,7 @@ impl Oddity {
             Self::Time => "time",
             Self::Phase => "phase",
             Self::Oversized => "oversized",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -107,20 +112,40 @@ impl Reject {
 
 /// Decodes one record.
 ///
-/// `payload` is shared, not copied, by the event's text and payload fields. `max_payload_bytes` limits each of them.
+/// `payload` is shared, not copied, by the event's text and payload fields. `max_payload_bytes` limits each of them, once
+/// what `rules` name is masked. With rules, a reason never quotes the record.
 pub fn decode(
     key: Option<&[u8]>,
     payload: Option<&Bytes>,
     max_payload_bytes: usize,
+    rules: Option<&Rules>,
 ) -> Result<Decoded, Reject> {
     let payload = payload.filter(|bytes| !bytes.is_empty()).ok_or(Reject::Empty)?;
-    let envelope = framing::open(payload)?;
+    let envelope = framing::open(payload, rules.is_none())?;
     let mut clean = Cleaner::new(max_payload_bytes);
     let event = match framing::only_a_step(&envelope) {
-        Some(message) => step(framing::protobuf(message)?, key, &mut clean)?,
-        None => event(framing::protobuf(envelope)?, key, &mut clean)?,
+        Some(message) => step(masked(framing::protobuf(message)?, rules, &mut clean), key, &mut clean)?,
+        None => event(masked(framing::protobuf(envelope)?, rules, &mut clean), key, &mut clean)?,
     };
     Ok(Decoded { event, sanitized: clean.finish()? })
+}
+
+/// A record's value with what `rules` name masked, as bare protobuf: it decodes to the event that the record decodes to
+/// under these rules, and fields that this version does not know are gone. Rejects what holds no event.
+pub fn redacted(payload: &Bytes, rules: &Rules) -> Result<Bytes, Reject> {
+    let mut envelope: sliced::HistoryEvent = framing::protobuf(framing::open(payload, false)?)?;
+    if envelope.event.is_none() {
+        return Err(Reject::UnknownEvent);
+    }
+    envelope.redact(rules);
+    Ok(envelope.encode_to_vec().into())
+}
+
+fn masked<M: Redact>(mut message: M, rules: Option<&Rules>, clean: &mut Cleaner) -> M {
+    if rules.is_some_and(|rules| message.redact(rules) == Looked::NotIntoAll) {
+        clean.note(Oddity::Unreadable);
+    }
+    message
 }
 
 fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {

@@ -12,7 +12,7 @@ use super::{
     Chunk, Load,
     group::{Gathered, Limits},
 };
-use crate::metrics;
+use crate::{metrics, redaction::Rules};
 
 /// What a lane's gatherer is connected to.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Gatherer {
     pub output: Sender<Gathered>,
     /// Bounds of a batch.
     pub limits: Limits,
+    /// What is masked.
+    pub rules: Option<Arc<Rules>>,
     /// How long a batch waits for more while the writer is free.
     pub linger: Duration,
 }
@@ -35,7 +37,7 @@ impl Gatherer {
     /// Runs until `stop`, or until the other ends are gone. What is gathered by then is dropped: it is not stored, so
     /// it will be read again.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut batch = Gathered::new(self.limits);
+        let mut batch = Gathered::new(self.limits).masking(self.rules.take());
         let mut due = Instant::now();
         loop {
             let lingering = !batch.is_full() && Instant::now() < due;

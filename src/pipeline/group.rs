@@ -7,12 +7,14 @@ use sha2::{Digest, Sha256};
 use super::{
     Envelope,
     decode::{Decoded, Oddity, decode},
+    letter::dead_letter,
     merge::Fold,
 };
 use crate::{
     kafka::Lease,
     model::Offset,
     postgres::{DeadLetter, LastRecord},
+    redaction::Rules,
 };
 
 /// Bounds of a batch.
@@ -31,6 +33,8 @@ pub struct Limits {
 pub struct Gathered {
     /// Its bounds.
     pub limits: Limits,
+    /// What is masked before anything else is made of an event.
+    pub rules: Option<Arc<Rules>>,
     /// Merged rows.
     pub fold: Fold,
     /// Messages that could not become rows.
@@ -67,6 +71,7 @@ impl Gathered {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            rules: None,
             fold: Fold::default(),
             dead_letters: Vec::new(),
             reached: Vec::new(),
@@ -79,10 +84,17 @@ impl Gathered {
         }
     }
 
+    /// The same, with rules.
+    #[must_use]
+    pub fn masking(self, rules: Option<Arc<Rules>>) -> Self {
+        Self { rules, ..self }
+    }
+
     /// Takes what is there and leaves nothing.
     #[must_use]
     pub fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(self.limits))
+        let empty = Self::new(self.limits).masking(self.rules.clone());
+        std::mem::replace(self, empty)
     }
 
     /// Whether it holds no record.
@@ -105,7 +117,8 @@ impl Gathered {
             (Some(oldest), Some(time)) => Some(min(oldest, time)),
             (oldest, time) => oldest.or(time),
         };
-        match decode(envelope.key.as_deref(), envelope.payload.as_ref(), self.limits.payload_bytes) {
+        let (key, limit) = (envelope.key.as_deref(), self.limits.payload_bytes);
+        match decode(key, envelope.payload.as_ref(), limit, self.rules.as_deref()) {
             Ok(decoded) => self.add_event(decoded, &envelope),
             Err(reject) => self.reject(&envelope, reject.reason(), &reject.to_string()),
         }
@@ -158,27 +171,7 @@ impl Gathered {
         self.rows += 1;
         // Text in Postgres holds no NUL, and a decoder may quote what it met.
         let detail = detail.replace('\0', "\u{fffd}");
-        self.dead_letters.push(dead_letter(envelope, reason, None, detail));
-    }
-}
-
-/// A record as it is kept when it can't become rows.
-pub(super) fn dead_letter(
-    envelope: &Envelope,
-    reason: &'static str,
-    sqlstate: Option<String>,
-    detail: String,
-) -> DeadLetter {
-    DeadLetter {
-        partition: envelope.lease.partition.clone(),
-        offset: envelope.offset,
-        time: envelope.time,
-        key: envelope.key.clone(),
-        payload: envelope.payload.clone(),
-        headers: envelope.headers.clone(),
-        reason,
-        sqlstate,
-        detail,
+        self.dead_letters.push(dead_letter(envelope, reason, None, detail, self.rules.as_deref()));
     }
 }
 

@@ -6,6 +6,7 @@ use super::{decode::decode, merge::Fold};
 use crate::{
     model::Event,
     postgres::{self, Batch, Fault, Session, WriteError, read::Letter},
+    redaction::Rules,
 };
 
 /// What became of dead letters.
@@ -17,18 +18,19 @@ pub struct Retried {
     pub left: Vec<(i64, String)>,
 }
 
-/// Stores what can be stored now. Rows are idempotent, so letters whose removal then fails may be tried again.
+/// Stores what can be stored now, with what `rules` name masked: a letter may be older than they are. Rows are idempotent, so letters whose removal then fails may be tried again.
 ///
 /// An error is one that is not about a letter: an outage, a missing right. What was stored by then stays.
 pub async fn retry(
     session: &mut Session,
     letters: &[Letter],
     max_payload_bytes: usize,
+    rules: Option<&Rules>,
 ) -> Result<Retried, WriteError> {
     let mut retried = Retried::default();
     let mut events: Vec<(i64, Event)> = Vec::new();
     for letter in letters {
-        match event(letter, max_payload_bytes) {
+        match event(letter, max_payload_bytes, rules) {
             Ok(event) => events.push((letter.summary.id, event)),
             Err(why) => retried.left.push((letter.summary.id, why)),
         }
@@ -48,9 +50,9 @@ pub async fn retry(
     Ok(retried)
 }
 
-fn event(letter: &Letter, max_payload_bytes: usize) -> Result<Event, String> {
+fn event(letter: &Letter, max_payload_bytes: usize, rules: Option<&Rules>) -> Result<Event, String> {
     let payload = letter.payload.clone().map(Bytes::from);
-    let decoded = decode(letter.key.as_deref(), payload.as_ref(), max_payload_bytes);
+    let decoded = decode(letter.key.as_deref(), payload.as_ref(), max_payload_bytes, rules);
     let decoded = decoded.map_err(|reject| reject.to_string())?;
     if decoded.is_oversized() {
         return Err(format!("a field is above {max_payload_bytes} bytes (collector.max_payload_bytes)"));

@@ -6,17 +6,13 @@
 //! written as a whole once more, with its dead letters and offsets, since a database that crashed meanwhile may have
 //! lost pieces that it had stored.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use super::{
-    Envelope,
-    decode::decode,
-    group::{Limits, dead_letter},
-    merge::Fold,
-};
+use super::{Envelope, decode::decode, group::Limits, letter::dead_letter, merge::Fold};
 use crate::{
     model::{Event, FlowId, Text},
     postgres::{DeadLetter, Refusal},
+    redaction::Rules,
 };
 
 /// `flowtrail_dead_letters_total{reason}` of what Postgres refused.
@@ -35,6 +31,7 @@ enum Unit {
 pub struct Sieve {
     records: Vec<Envelope>,
     max_payload_bytes: usize,
+    rules: Option<Arc<Rules>>,
     /// Units of the records that are events, each with its record; sorted, so that a unit's events stand together in
     /// the order in which they were read.
     events: Vec<(Unit, usize)>,
@@ -45,16 +42,19 @@ pub struct Sieve {
 
 impl Sieve {
     /// Takes the records of a batch that was refused as a whole.
-    pub fn new(records: Vec<Envelope>, limits: Limits, refusal: Refusal) -> Self {
+    pub fn new(records: Vec<Envelope>, limits: Limits, rules: Option<Arc<Rules>>, refusal: Refusal) -> Self {
         let max_payload_bytes = limits.payload_bytes;
         let unit = |(number, record): (usize, &Envelope)| {
-            let decoded = decode(record.key.as_deref(), record.payload.as_ref(), max_payload_bytes).ok()?;
+            let payload = record.payload.as_ref();
+            // Ids are never masked.
+            let decoded = decode(record.key.as_deref(), payload, max_payload_bytes, None).ok()?;
             Some((unit(decoded.event), number))
         };
         let mut events: Vec<_> = records.iter().enumerate().filter_map(unit).collect();
         events.sort_unstable();
         let whole = 0..events.len();
-        let mut sieve = Self { records, max_payload_bytes, events, pieces: Vec::new(), culprits: Vec::new() };
+        let mut sieve =
+            Self { records, max_payload_bytes, rules, events, pieces: Vec::new(), culprits: Vec::new() };
         sieve.take_apart(whole, refusal);
         sieve
     }
@@ -69,7 +69,8 @@ impl Sieve {
         let mut fold = Fold::default();
         for record in numbers.filter_map(|number| self.records.get(number)) {
             // It was decoded before.
-            if let Ok(it) = decode(record.key.as_deref(), record.payload.as_ref(), self.max_payload_bytes) {
+            let (key, payload) = (record.key.as_deref(), record.payload.as_ref());
+            if let Ok(it) = decode(key, payload, self.max_payload_bytes, self.rules.as_deref()) {
                 fold.add(it.event);
             }
         }
@@ -117,7 +118,8 @@ impl Sieve {
         for (number, record) in self.records.into_iter().enumerate() {
             match culprits.next_if(|(culprit, _)| *culprit == number) {
                 Some((_, Refusal { sqlstate, sentence, .. })) => {
-                    letters.push(dead_letter(&record, REFUSED, sqlstate, sentence));
+                    let rules = self.rules.as_deref();
+                    letters.push(dead_letter(&record, REFUSED, sqlstate, sentence, rules));
                 }
                 None => rest.push(record),
             }

@@ -188,7 +188,7 @@ impl World {
         let (mut fold, mut letters) = (Fold::default(), BTreeMap::new());
         for (number, log) in self.cluster.log() {
             for (offset, record) in (0..).zip(log).filter(|(_, record)| !record.marker) {
-                match decode(Some(&record.key), Some(&record.payload), MAX_PAYLOAD) {
+                match decode(Some(&record.key), Some(&record.payload), MAX_PAYLOAD, None) {
                     Err(reject) => {
                         letters.insert((number, offset), reject.reason());
                     }
@@ -226,7 +226,7 @@ impl World {
 
 fn is_sound(record: &FakeRecord) -> bool {
     record.marker
-        || decode(Some(&record.key), Some(&record.payload), MAX_PAYLOAD).is_ok()
+        || decode(Some(&record.key), Some(&record.payload), MAX_PAYLOAD, None).is_ok()
             && !is_marked(&record.payload)
 }
 

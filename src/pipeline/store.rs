@@ -30,6 +30,7 @@ use crate::{
     postgres::{
         Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Ways, Written,
     },
+    redaction::Rules,
     telemetry::Seldom,
 };
 
@@ -68,6 +69,7 @@ struct Job {
     oldest: Option<i64>,
     records: Vec<Envelope>,
     limits: Limits,
+    rules: Option<Arc<Rules>>,
     /// Dead letters that are on their topic.
     mirrored: HashSet<(Partition, Offset)>,
 }
@@ -182,7 +184,7 @@ impl<D: Database> Writer<D> {
             reason = refusal.sentence,
             "Postgres refuses a row of a batch; the batch is stored without what it refuses"
         );
-        let mut sieve = Sieve::new(records, job.limits, refusal);
+        let mut sieve = Sieve::new(records, job.limits, job.rules.clone(), refusal);
         while let Some(fold) = sieve.next() {
             let piece = Batch { fold, ..Batch::default() };
             match self.write_until_decided(session, &piece, stop).await? {
@@ -324,7 +326,7 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
     for (oddity, times) in &gathered.sanitized {
         metrics::events_sanitized(oddity.name(), *times);
     }
-    let Gathered { limits, fold, mut dead_letters, records, mut reached, oldest, .. } = gathered;
+    let Gathered { limits, rules, fold, mut dead_letters, records, mut reached, oldest, .. } = gathered;
     reached.sort_unstable_by(|a, b| a.lease.partition.cmp(&b.lease.partition));
     let (mut leases, mut progress) = (Vec::new(), Vec::new());
     for Reached { lease, next, last } in reached {
@@ -346,6 +348,7 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
         oldest,
         records,
         limits,
+        rules,
         mirrored: HashSet::new(),
     })
 }

@@ -1,9 +1,8 @@
-//! `ft_dead_letter`: messages that could not become rows, kept as they came.
+//! `ft_dead_letter`: messages that could not become rows.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use sha2::{Digest, Sha256};
 use tokio_postgres::{
     Client, Error,
     types::{ToSql, Type},
@@ -23,8 +22,10 @@ pub struct DeadLetter {
     pub time: Option<i64>,
     /// Its key.
     pub key: Option<Bytes>,
-    /// Its value.
+    /// What is kept of its value: all of it, or what redaction leaves.
     pub payload: Option<Bytes>,
+    /// SHA-256 of what is kept of the value; where nothing is, of the value.
+    pub hash: [u8; 32],
     /// Its headers, in order.
     pub headers: Vec<(String, Option<Bytes>)>,
     /// Why, as `flowtrail_dead_letters_total{reason}` counts it.
@@ -59,7 +60,7 @@ pub(super) async fn keep(session: &Session, group: &str, letters: &[DeadLetter])
 async fn keep_one(session: &Session, group: &str, letter: &DeadLetter) -> Result<u64, Error> {
     let headers: Vec<serde_json::Value> = letter.headers.iter().map(header).collect();
     let headers = serde_json::Value::Array(headers);
-    let hash = Sha256::digest(letter.payload.as_deref().unwrap_or_default()).to_vec();
+    let hash = letter.hash.as_slice();
     let DeadLetter { partition, offset, time, reason, sqlstate, detail, .. } = letter;
     let (key, payload) = (letter.key.as_deref(), letter.payload.as_deref());
     let parameters: [&(dyn ToSql + Sync); 12] = [

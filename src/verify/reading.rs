@@ -15,7 +15,7 @@ use super::{
 use crate::{
     kafka::{block::Block, broker::Record, slice::Stretch},
     model::{Event, FlowId, Offset, Partition},
-    pipeline::decode::decode,
+    pipeline::decode::{decode, redacted},
 };
 
 /// Records that can't become rows are looked for among the dead letters so many at a time.
@@ -125,7 +125,12 @@ impl Reader {
         }
         let (key, payload) = self.block.copy(record);
         let key = key.unwrap_or_default();
-        let decoded = decode(Some(&key), payload.as_ref(), setting.max_payload_bytes);
+        // From here on, files included, there is nothing that nobody is to read.
+        let payload = match &setting.rules {
+            Some(rules) => payload.and_then(|payload| redacted(&payload, rules).ok()),
+            None => payload,
+        };
+        let decoded = decode(Some(&key), payload.as_ref(), setting.max_payload_bytes, None);
         let (Ok(decoded), Some(payload)) = (decoded, payload) else {
             self.reject(setting, stretch, offset);
             return Ok(());

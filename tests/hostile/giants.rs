@@ -137,3 +137,18 @@ fn a_configuration_of_many_settings_takes_memory_by_their_number() {
     variable(&format!("DATABASE_URL={}", "host=a ".repeat(MANY)));
     variable(&format!("KAFKA_BOOTSTRAP_SERVERS={}", "a:1,".repeat(MANY)));
 }
+
+#[test]
+fn a_field_of_any_shape_is_masked_in_time() {
+    let of = |text: String| bodies::redaction(text.as_bytes());
+    of("[".repeat(MANY));
+    of(format!("{}1{}", "{\"a\":".repeat(511), "}".repeat(511)));
+    of(format!("{}1{}", "[".repeat(512), "]".repeat(512)));
+    of(format!("{}1{}", "[".repeat(513), "]".repeat(513)));
+    of(format!("[{}1]", "{\"password\":1,\"x\":[]},".repeat(MANY)));
+    of(format!("{{\"{}\":1}}", "pas".repeat(MANY)));
+    of(format!("{{\"{}\":1}}", "\\u0070as".repeat(MANY)));
+    of(format!("\"{}", "\\".repeat(MANY)));
+    of(format!("-{}", "1".repeat(MANY)));
+    of(" ".repeat(MANY));
+}

@@ -5,6 +5,7 @@
 #[path = "../../fuzz/bodies/lib.rs"]
 pub mod bodies;
 mod giants;
+mod json;
 mod seeds;
 
 use std::{fs, panic, path::Path};
@@ -18,10 +19,11 @@ use proptest::{
 type Body = fn(&[u8]);
 
 /// Each body by the name of its target, with how many inputs of each kind it is tried on.
-const TARGETS: [(&str, Body, u32); 4] = [
+const TARGETS: [(&str, Body, u32); 5] = [
     ("decode", bodies::decode, 2000),
     ("framing", bodies::framing, 1000),
     ("flogo", bodies::flogo, 1000),
+    ("redaction", bodies::redaction, 3000),
     ("config", bodies::config, 300),
 ];
 

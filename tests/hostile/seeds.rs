@@ -276,15 +276,42 @@ fn config() -> Vec<Seed> {
             "",
             "DATABASE_URL_FILE=host=db\nFLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_PASSWORD_FILE=x\nFLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_PASSWORD=y\nFLOWTRAIL_KAFKA__LIBRDKAFKA__SASL_OAUTHBEARER_ASSERTION_FILE=z",
         ),
+        three(
+            "salt-and-rules",
+            "nx",
+            "redaction.rules = [{ key = \"a\", action = \"hash\" }, { app = \"b\", path = \"$.a\" }]\n",
+            "FLOWTRAIL_REDACTION__KEEP_UNREADABLE=true",
+        ),
+        three("rules", "-", "[[redaction.rules]]\nkey = 'a*'\n[[redaction.rules]]\nkye = 1\n", ""),
+        three("rules-of-the-environment", "-", "", "FLOWTRAIL_REDACTION__RULES=[{\"path\":\"$..a\"}]"),
         three("dots-in-a-table", "-", &format!("a = {{b{}", ".".repeat(80)), ""),
         seed("not-utf-8", &[b"-\n%%\n\n%%\nFLOWTRAIL_KAFKA__GROUP=\xff\nFLOWTRAIL_\xff=1"]),
+    ]
+}
+
+fn redaction() -> Vec<Seed> {
+    vec![
+        seed("keys", &[br#"{"password": {"x":[1, null]}, "PIN":1e3 ,"compass":"\u00fc", "k":-0.50}"#]),
+        seed("escaped-keys", &[br#"{"p\u0061ss":1,"\u0070in":"\"","ca\rd":[],"c\u0061rd":{"pin":{}}}"#]),
+        seed("paths", &[br#" {"a":[{"b":1},{"c":{"b":2}},{"b":[3]}],"list":[0,1,2],"x.y":{"z":1,"w":[{"z":2}]}} "#]),
+        seed("same-key-twice", &[br#"{"card":"1","card":{"card":2},"a":1,"a":{"x":{"b":1}}}"#]),
+        seed("masked-before", &[br#"{"card":"***","pin":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#]),
+        seed("half-a-pair", &[br#"{"p\ud800ass":1,"pass\udc00":"\ud83d\ude00"}"#]),
+        seed("no-json", &[b"no route to host: pin 1234"]),
+        seed("not-utf-8", &[b"{\"card\":\"\xfc\"}"]),
     ]
 }
 
 #[test]
 fn the_seeds_are_in_the_corpus() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let targets = [("decode", decode()), ("framing", framing()), ("flogo", flogo()), ("config", config())];
+    let targets = [
+        ("decode", decode()),
+        ("framing", framing()),
+        ("flogo", flogo()),
+        ("redaction", redaction()),
+        ("config", config()),
+    ];
     for (target, seeds) in targets {
         let folder = root.join(target);
         if env::var_os("WRITE_SEEDS").is_some() {

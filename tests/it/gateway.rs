@@ -21,13 +21,13 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const ASYNC: (&str, &str) = ("Async-Calling", "true");
 
 /// A gateway within the test, until it is dropped.
-struct Serving {
+pub struct Serving {
     address: String,
     stop: CancellationToken,
 }
 
 impl Serving {
-    async fn start(config: &Config) -> Self {
+    pub async fn start(config: &Config) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let server = Box::pin(Server::open(config, stop.clone())).await.unwrap();
         let address: SocketAddr =
@@ -36,7 +36,7 @@ impl Serving {
         Self { address: address.to_string(), stop }
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
         ask(&self.address, &format!("POST {path}"), &[JSON], body.to_string().as_bytes()).await
     }
 }

@@ -40,6 +40,7 @@ mod program;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod recorded;
+mod redaction;
 mod rerun_request;
 mod reruns;
 mod restored;

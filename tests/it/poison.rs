@@ -267,7 +267,7 @@ async fn until_more(client: &Client, than: i64) -> i64 {
 }
 
 /// Key, value and headers of what is on a topic of one partition.
-async fn on_topic(config: &Config, topic: &str) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>, Vec<String>)> {
+pub async fn on_topic(config: &Config, topic: &str) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>, Vec<String>)> {
     let settings =
         [("group.id", "letters"), ("enable.partition.eof", "true"), ("enable.auto.commit", "false")];
     let consumer: BaseConsumer = client::settings(&config.kafka, &[], &settings).create().unwrap();

@@ -47,5 +47,5 @@ pub fn records() -> Vec<Envelope> {
 
 /// What a record says.
 pub fn event(record: &Envelope) -> Result<Event, Reject> {
-    Ok(decode(record.key.as_deref(), record.payload.as_ref(), LIMITS.payload_bytes)?.event)
+    Ok(decode(record.key.as_deref(), record.payload.as_ref(), LIMITS.payload_bytes, None)?.event)
 }

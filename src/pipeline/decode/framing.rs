@@ -11,19 +11,24 @@ const CONFLUENT: u8 = 0x00;
 /// First byte of proto3 JSON. As a protobuf tag it would be field 15 as a group, which the contract never has.
 const JSON: u8 = b'{';
 
-/// Takes the framing off: what is left is the envelope.
-pub(super) fn open(payload: &Bytes) -> Result<Bytes, Reject> {
+/// Takes the framing off: what is left is the envelope. The reason why it can't may quote the payload if `may_quote`.
+pub(super) fn open(payload: &Bytes, may_quote: bool) -> Result<Bytes, Reject> {
     match payload.first() {
         Some(&CONFLUENT) => confluent(payload),
-        Some(&JSON) => json(payload),
+        Some(&JSON) => json(payload, may_quote),
         _ => Ok(payload.clone()),
     }
 }
 
-fn json(payload: &Bytes) -> Result<Bytes, Reject> {
-    let event = from_json(payload)
-        // It may quote the message, all of it and as it is.
-        .map_err(|error| Reject::Undecodable(format!("JSON: {}", quotable(&error.to_string()))))?;
+fn json(payload: &Bytes, may_quote: bool) -> Result<Bytes, Reject> {
+    let event = from_json(payload).map_err(|error| {
+        Reject::Undecodable(if may_quote {
+            // All of it and as it is.
+            format!("JSON: {}", quotable(&error.to_string()))
+        } else {
+            format!("JSON: {:?} error at line {} column {}", error.classify(), error.line(), error.column())
+        })
+    })?;
     Ok(event.encode_to_vec().into())
 }
 

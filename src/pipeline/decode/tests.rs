@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
 use crate::{
+    config::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
     model::{Micros, Phase},
     proto::v1::{FlowEvent, HistoryEvent, StepEvent, history_event::Event as Wire},
 };
@@ -18,7 +21,7 @@ fn sample() -> FlowEvent {
 }
 
 fn decode_event(event: &HistoryEvent, key: &str) -> Result<Decoded, Reject> {
-    decode(Some(key.as_bytes()), Some(&event.encode_to_vec().into()), LIMIT)
+    decode(Some(key.as_bytes()), Some(&event.encode_to_vec().into()), LIMIT, None)
 }
 
 fn time(seconds: i64, nanos: i32) -> pbjson_types::Timestamp {
@@ -50,7 +53,7 @@ fn the_three_framings_give_the_same_event() {
     let expected = decode_event(&event, "f").unwrap();
     assert!(expected.sanitized.is_empty());
     for payload in [short_index, long_index, json] {
-        assert_eq!(decode(Some(b"f"), Some(&payload.into()), LIMIT).unwrap(), expected);
+        assert_eq!(decode(Some(b"f"), Some(&payload.into()), LIMIT, None).unwrap(), expected);
     }
 }
 
@@ -59,17 +62,17 @@ fn a_step_alone_in_its_envelope_is_the_step_that_the_envelope_holds() {
     let step = StepEvent { flow_instance_id: "f".into(), step_id: "1".into(), ..StepEvent::default() };
     let alone = HistoryEvent { event: Some(Wire::Step(step)) }.encode_to_vec();
     assert!(framing::only_a_step(&alone.clone().into()).is_some());
-    let expected = decode(Some(b"f"), Some(&alone.clone().into()), LIMIT).unwrap();
+    let expected = decode(Some(b"f"), Some(&alone.clone().into()), LIMIT, None).unwrap();
     // The same event twice is one, and a field of a later version is none that is known.
     for more in [alone.as_slice(), b"\x7a\x00"] {
         let envelope: Bytes = [&alone, more].concat().into();
         assert_eq!(framing::only_a_step(&envelope), None);
-        assert_eq!(decode(Some(b"f"), Some(&envelope), LIMIT).unwrap(), expected);
+        assert_eq!(decode(Some(b"f"), Some(&envelope), LIMIT, None).unwrap(), expected);
     }
     let flow = flow_event(sample()).encode_to_vec();
     assert_eq!(framing::only_a_step(&flow.into()), None);
     let cut: Bytes = alone[..alone.len() - 1].to_vec().into();
-    assert_eq!(decode(Some(b"f"), Some(&cut), LIMIT).unwrap_err().reason(), "undecodable");
+    assert_eq!(decode(Some(b"f"), Some(&cut), LIMIT, None).unwrap_err().reason(), "undecodable");
 }
 
 #[test]
@@ -84,39 +87,42 @@ fn numbers_that_the_contract_does_not_name_are_the_same_in_every_framing() {
         br#"{"step": {"flow_instance_id": "f", "step_id": "1", "status": -3, "phase": "PHASE_UNSPECIFIED"}}"#;
     for (event, json) in [(flow, &json[..]), (step, &json_step[..])] {
         let payload = Bytes::copy_from_slice(json);
-        assert_eq!(decode(Some(b"f"), Some(&payload), LIMIT).unwrap(), decode_event(&event, "f").unwrap());
+        assert_eq!(
+            decode(Some(b"f"), Some(&payload), LIMIT, None).unwrap(),
+            decode_event(&event, "f").unwrap()
+        );
     }
     let wrong = Bytes::from_static(br#"{"flow": {"flowInstanceId": "f", "status": 4711, "run": "x"}}"#);
-    assert_eq!(decode(Some(b"f"), Some(&wrong), LIMIT).unwrap_err().reason(), "undecodable");
+    assert_eq!(decode(Some(b"f"), Some(&wrong), LIMIT, None).unwrap_err().reason(), "undecodable");
 }
 
 #[test]
 fn an_index_of_another_message_is_rejected() {
     for header in [&[0, 0, 0, 0, 9, 2, 2][..], &[0, 0, 0, 0, 9, 4, 0, 0], &[0, 0, 0, 0, 9], &[0]] {
         let payload = Bytes::copy_from_slice(header);
-        let reject = decode(None, Some(&payload), LIMIT).unwrap_err();
+        let reject = decode(None, Some(&payload), LIMIT, None).unwrap_err();
         assert_eq!(reject.reason(), "undecodable", "{header:?}: {reject}");
     }
 }
 
 #[test]
 fn what_is_no_event_is_rejected_with_its_reason() {
-    assert_eq!(decode(Some(b"f"), None, LIMIT), Err(Reject::Empty));
-    assert_eq!(decode(Some(b"f"), Some(&Bytes::new()), LIMIT), Err(Reject::Empty));
+    assert_eq!(decode(Some(b"f"), None, LIMIT, None), Err(Reject::Empty));
+    assert_eq!(decode(Some(b"f"), Some(&Bytes::new()), LIMIT, None), Err(Reject::Empty));
     let garbage = Bytes::from_static(b"\xff\xff\xff");
-    assert_eq!(decode(Some(b"f"), Some(&garbage), LIMIT).unwrap_err().reason(), "undecodable");
+    assert_eq!(decode(Some(b"f"), Some(&garbage), LIMIT, None).unwrap_err().reason(), "undecodable");
     let json = Bytes::from_static(b"{\"flow\": 7}");
-    assert_eq!(decode(Some(b"f"), Some(&json), LIMIT).unwrap_err().reason(), "undecodable");
+    assert_eq!(decode(Some(b"f"), Some(&json), LIMIT, None).unwrap_err().reason(), "undecodable");
     // A field number that a later version may use for an event of a new kind.
     let newer = Bytes::from_static(b"\x7a\x00");
-    assert_eq!(decode(Some(b"f"), Some(&newer), LIMIT), Err(Reject::UnknownEvent));
+    assert_eq!(decode(Some(b"f"), Some(&newer), LIMIT, None), Err(Reject::UnknownEvent));
 }
 
 #[test]
 fn what_a_reject_quotes_of_the_message_is_short_and_on_one_line() {
     let said = |phase: &str| {
         let json = format!("{{\"flow\":{{\"phase\":\"{phase}\"}}}}");
-        decode(Some(b"f"), Some(&json.into()), LIMIT).unwrap_err().to_string()
+        decode(Some(b"f"), Some(&json.into()), LIMIT, None).unwrap_err().to_string()
     };
     let sentence = said("a\\n\\u0000\\u001b[2J");
     assert!(sentence.contains("unknown variant `a\\n\\u{0}\\u{1b}[2J`"), "{sentence}");
@@ -133,7 +139,7 @@ fn text_that_is_not_utf_8_is_rejected_with_the_name_of_its_field() {
             ..Default::default()
         };
         let event = crate::proto::sliced::HistoryEvent { event: Some(super::Wire::Step(step)) };
-        decode(None, Some(&event.encode_to_vec().into()), LIMIT).map_err(|reject| reject.to_string())
+        decode(None, Some(&event.encode_to_vec().into()), LIMIT, None).map_err(|reject| reject.to_string())
     };
     let not = |field: &str| Err(format!("the value is not a HistoryEvent: protobuf: {field} is not UTF-8"));
     assert!(of(b"task", b"f").is_ok());
@@ -144,7 +150,8 @@ fn text_that_is_not_utf_8_is_rejected_with_the_name_of_its_field() {
 #[test]
 fn the_id_of_the_payload_wins_over_the_key() {
     let event = flow_event(sample());
-    let of = |key: Option<&[u8]>| decode(key, Some(&event.encode_to_vec().into()), LIMIT).unwrap().sanitized;
+    let of =
+        |key: Option<&[u8]>| decode(key, Some(&event.encode_to_vec().into()), LIMIT, None).unwrap().sanitized;
     assert_eq!(of(None), [Oddity::EmptyKey]);
     assert_eq!(of(Some(b"")), [Oddity::EmptyKey]);
     assert_eq!(of(Some(b"g")), [Oddity::KeyMismatch]);
@@ -255,7 +262,7 @@ fn a_field_above_the_limit_is_cut_with_a_marker() {
         error: vec![b'z'; 1000].into(),
         ..sample()
     });
-    let decoded = decode(Some(b"f"), Some(&event.encode_to_vec().into()), 1001).unwrap();
+    let decoded = decode(Some(b"f"), Some(&event.encode_to_vec().into()), 1001, None).unwrap();
     assert!(decoded.is_oversized());
     let row = run_row(decoded);
     let input = String::from_utf8(row.input.unwrap().to_vec()).unwrap();
@@ -270,7 +277,7 @@ proptest! {
         key in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..8)),
         payload in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
-        let _ = decode(key.as_deref(), Some(&payload.into()), 64);
+        let _ = decode(key.as_deref(), Some(&payload.into()), 64, None);
     }
 
     #[test]
@@ -281,6 +288,48 @@ proptest! {
         let mut payload = event.encode_to_vec();
         let at = at % payload.len();
         payload[at] = byte;
-        let _ = decode(Some(b"f"), Some(&payload.into()), 64);
+        let _ = decode(Some(b"f"), Some(&payload.into()), 64, None);
     }
+}
+
+fn rules() -> Arc<Rules> {
+    let target = RedactionTarget::Key("pin".to_owned());
+    let rule = RedactionRule { app: "*".to_owned(), target, action: RedactionAction::Mask };
+    let redaction = Redaction { rules: vec![rule], ..Redaction::default() };
+    Rules::compile(&redaction).unwrap().unwrap()
+}
+
+#[test]
+fn what_rules_name_is_masked_before_anything_is_cut() {
+    let long = format!("{{\"pin\":\"{}\"}}", "1".repeat(2_000));
+    let step = StepEvent {
+        flow_instance_id: "f".into(),
+        step_id: "1".into(),
+        data: long.into(),
+        ..StepEvent::default()
+    };
+    let payload = HistoryEvent { event: Some(Wire::Step(step)) }.encode_to_vec().into();
+    let decoded = decode(Some(b"f"), Some(&payload), 1_000, Some(&rules())).unwrap();
+    assert!(!decoded.is_oversized());
+    assert_eq!(step_row(decoded).data.as_deref(), Some(&br#"{"pin":"***"}"#[..]));
+}
+
+#[test]
+fn a_field_that_is_masked_as_a_whole_is_counted() {
+    let sanitized = |error: &'static str, rules: Option<&Rules>| {
+        let event = flow_event(FlowEvent { error: error.into(), ..sample() });
+        decode(Some(b"f"), Some(&event.encode_to_vec().into()), LIMIT, rules).unwrap().sanitized
+    };
+    assert_eq!(sanitized("no route to host", Some(&rules())), [Oddity::Unreadable]);
+    assert_eq!(sanitized("no route to host", None), []);
+    assert_eq!(sanitized("\"***\"", Some(&rules())), []);
+}
+
+#[test]
+fn with_rules_a_reason_quotes_nothing_of_the_record() {
+    let json = Bytes::from_static(br#"{"flow":{"phase":"hunter2"}}"#);
+    let quoting = decode(Some(b"f"), Some(&json), LIMIT, None).unwrap_err().to_string();
+    assert!(quoting.contains("hunter2"), "{quoting}");
+    let silent = decode(Some(b"f"), Some(&json), LIMIT, Some(&rules())).unwrap_err().to_string();
+    assert_eq!(silent, "the value is not a HistoryEvent: JSON: Data error at line 1 column 26");
 }

@@ -83,7 +83,7 @@ fn judge(piece: &Fold, hint: Hint) -> Result<(), Refusal> {
 fn sift(events: &[(u8, u8, bool)], hint: Hint) -> (Vec<Fold>, Vec<i64>, usize) {
     let records = records(events);
     let refusal = Refusal { sqlstate: None, sentence: "no".into(), flow: None };
-    let mut sieve = Sieve::new(records, LIMITS, refusal);
+    let mut sieve = Sieve::new(records, LIMITS, None, refusal);
     let (mut stored, mut pieces) = (Vec::new(), 0);
     while let Some(piece) = sieve.next() {
         pieces += 1;
@@ -158,6 +158,7 @@ fn letters_say_what_postgres_said() {
     let mut sieve = Sieve::new(
         records(&[(0, 0, true), (0, 1, false)]),
         LIMITS,
+        None,
         Refusal { sqlstate: None, sentence: "of the whole".into(), flow: None },
     );
     while let Some(piece) = sieve.next() {

@@ -45,6 +45,7 @@ impl Member {
         let mut tasks = JoinSet::new();
         let together = Lanes {
             collector: &config.collector,
+            rules: None,
             shown: &shown,
             store: database,
             mirror: None,

@@ -42,11 +42,13 @@ type Service struct {
 // Name is the service's name in the engine.
 func (*Service) Name() string { return "Control" }
 
-// Start listens before it returns: the engine starts services first, so an app whose flows answer can be controlled.
+// Start listens before it returns: the engine starts services first, so an app whose flows answer can be controlled. The
+// app ends if it can't: the engine would go on without the service, and another program might answer in its place.
 func (s *Service) Start() error {
 	listener, err := net.Listen("tcp", s.server.Addr)
 	if err != nil {
-		return err
+		log.RootLogger().Errorf("control does not start: %v", err)
+		os.Exit(1)
 	}
 	go func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

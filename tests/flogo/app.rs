@@ -1,0 +1,165 @@
+//! The Flogo app as a process: its flows, its re-runs, and what it sent.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::{
+    beside::Beside,
+    http::{self, Answer},
+    servers, toolchain,
+};
+
+/// The app's version, as `app/flogo.json` has it.
+pub const VERSION: &str = "1.4.2";
+/// Where it says that it runs.
+pub const HOST: &str = "a-host";
+const FLOW_ACTION: &str = "github.com/project-flogo/flow";
+
+/// What the engine records; its word in `engine.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recording {
+    Off,
+    Step,
+    Debugger,
+    Full,
+    Snapshot,
+}
+
+impl Recording {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Step => "step",
+            Self::Debugger => "debugger",
+            Self::Full => "full",
+            Self::Snapshot => "snapshot",
+        }
+    }
+
+    /// Whether steps are posted.
+    pub fn has_steps(self) -> bool {
+        matches!(self, Self::Step | Self::Debugger | Self::Full)
+    }
+
+    /// Whether snapshots are posted.
+    pub fn has_snapshots(self) -> bool {
+        matches!(self, Self::Full | Self::Snapshot)
+    }
+}
+
+/// How the recorder posts; its word in `engine.json`. `app/recorder/posting.go` says what each means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posting {
+    Synchronous,
+    Asynchronous,
+    Reversed,
+}
+
+impl Posting {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Synchronous => "synchronous",
+            Self::Asynchronous => "asynchronous",
+            Self::Reversed => "reversed",
+        }
+    }
+}
+
+/// The app, running.
+pub struct App {
+    /// The name it gives itself, which no other test's has.
+    pub name: String,
+    process: Beside,
+    flows: String,
+    control: String,
+}
+
+impl App {
+    /// Starts it, to record through the service at a URL.
+    pub async fn start(program: &Path, service: &str, recording: Recording, posting: Posting) -> Self {
+        let name = servers::unique("app");
+        let [flows, control] = free_ports();
+        let mut command = Command::new(program);
+        command
+            .current_dir(toolchain::source())
+            .env("FLOGO_ENG_CONFIG_PATH", engine(&name, recording, posting))
+            .env("FLOGO_RUNNER_TYPE", "DIRECT")
+            .env("FLOGO_FLOW_SM_ENDPOINT", service)
+            .env("FLOGO_HTTP_SERVICE_PORT", control.to_string())
+            .env("FLOWS_PORT", flows.to_string())
+            .env("FLOGO_APP_NAME", &name)
+            .env("FLOGO_APP_USERNAME", http::USER)
+            .env("FLOGO_HOST_NAME", HOST);
+        let (process, _) = Beside::start("the app", &mut command, "Engine Started").await;
+        let at = |port: u16| format!("http://127.0.0.1:{port}");
+        Self { name, process, flows: at(flows), control: at(control) }
+    }
+
+    /// Runs a flow with inputs. Answers when it has ended; what it recorded need not have arrived anywhere by then.
+    pub async fn run(&self, flow: &str, inputs: &Value) -> Answer {
+        http::post(&format!("{}/{flow}", self.flows), inputs.to_string()).await
+    }
+
+    /// Makes a gate refuse so many times; then it is open.
+    pub async fn close_gate(&self, gate: &str, refusals: u32) {
+        let body = json!({"name": gate, "refusals": refusals});
+        let answer = http::post(&format!("{}/gate", self.control), body.to_string()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Runs an instance again from the beginning. Gives the id of the new one.
+    pub async fn run_again(&self, instance: &str) -> String {
+        self.restart("instance", json!({"flowInstanceId": instance})).await
+    }
+
+    /// Runs an instance again from one of its steps, with inputs that win over those of the task. Its id stays.
+    pub async fn run_again_from(&self, instance: &str, (step, task): (u32, &str), inputs: Value) {
+        let body = json!({
+            "flowInstanceId": instance, "taskStepId": step.to_string(), "taskName": task, "inputs": inputs,
+        });
+        assert_eq!(self.restart("task", body).await, instance);
+    }
+
+    async fn restart(&self, what: &str, body: Value) -> String {
+        let answer =
+            http::post(&format!("{}/app/state/{what}/restart", self.control), body.to_string()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// How many requests its service has answered. None of them may have been refused.
+    pub async fn sent(&self) -> u64 {
+        let sent = http::get(&format!("{}/sent", self.control)).await.json();
+        assert_eq!(sent["refusals"], json!([]));
+        sent["requests"].as_u64().unwrap()
+    }
+
+    /// Ends it when everything has been sent.
+    pub async fn end(self) {
+        self.process.end().await;
+    }
+}
+
+/// `app/engine.json` with another mode and another way of posting; all else is as in the app's folder.
+fn engine(name: &str, recording: Recording, posting: Posting) -> PathBuf {
+    let text = fs::read_to_string(toolchain::source().join("engine.json")).unwrap();
+    let mut engine: Value = serde_json::from_str(&text).unwrap();
+    engine["actionSettings"][FLOW_ACTION]["stateRecordingMode"] = recording.word().into();
+    engine["services"][0]["settings"]["posting"] = posting.word().into();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-engine.json"));
+    fs::write(&file, engine.to_string()).unwrap();
+    file
+}
+
+/// Two ports that nobody listens on.
+fn free_ports() -> [u16; 2] {
+    // Both are held until both are known, or they might be one.
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
+}

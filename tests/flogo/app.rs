@@ -7,12 +7,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{net::TcpStream, process::Command};
 
 use crate::{
     beside::Beside,
     http::{self, Answer},
-    servers, toolchain,
+    servers::{self, until},
+    toolchain,
 };
 
 /// The app's version, as `app/flogo.json` has it.
@@ -97,6 +98,11 @@ impl App {
             .env("FLOGO_APP_USERNAME", http::USER)
             .env("FLOGO_HOST_NAME", HOST);
         let (process, _) = Beside::start("the app", &mut command, "Engine Started").await;
+        // The trigger of the flows says that it listens before it does.
+        until("the flows are served", async || {
+            TcpStream::connect(("127.0.0.1", flows)).await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
         let at = |port: u16| format!("http://127.0.0.1:{port}");
         Self { name, process, flows: at(flows), control: at(control) }
     }

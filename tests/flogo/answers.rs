@@ -130,6 +130,13 @@ pub async fn snapshots(scene: &Scene, looped: &str) {
     }
 }
 
+/// The state that a step began with has what the steps before it left, and nothing of its own.
+pub async fn state_before(scene: &Scene, id: &str, step: u32, (known, unknown): (&str, &str)) {
+    let snapshot = scene.read(&format!("/v1/instances/{id}/snapshot/{}", step - 1)).await;
+    let attrs = snapshot["attrs"].as_object().unwrap();
+    assert!(attrs.contains_key(known) && !attrs.contains_key(unknown), "{snapshot}");
+}
+
 /// How often an instance was run again from the beginning, and what each of those says it is.
 pub async fn lineage(scene: &Scene, original: &str, reruns: &[String]) {
     let app = &scene.app.name;

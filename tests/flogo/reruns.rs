@@ -8,7 +8,7 @@ use crate::{
     app::{Posting, Recording},
     expected::{Flow, GATED, LOOP, PARENT, SHUT, SUBFLOW_HANDLED},
     scene::Scene,
-    stored::Instance,
+    stored::{self, Instance},
 };
 
 const FAILED: (&str, &str) = ("Failed", r#"{"code":0}"#);
@@ -40,6 +40,24 @@ async fn a_rerun_from_the_beginning_is_an_instance_of_its_own_and_counted_three_
 async fn reruns_from_an_activity_keep_the_instance_and_what_ran_before_them() {
     let Some(mut scene) = Scene::set(Recording::Debugger, Posting::Synchronous).await else { return };
     rerun_from_the_gate(&mut scene).await;
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_rerun_that_fails_earlier_nothing_stays_behind_the_failure() {
+    let Some(mut scene) = Scene::set(Recording::Debugger, Posting::Synchronous).await else { return };
+    let id = scene.run(&GATED).await;
+    let once = Instance::once(&GATED, &scene.app.name, true);
+    scene.app.close_gate("open", 1).await;
+    scene.app.run_again_from(&id, (3, "Gate"), json!({})).await;
+    let superseded = "
+        3 Gate       Completed  gated 0
+        4 AfterGate  Completed  gated 0
+        5 Return     Completed  gated 0";
+    let runs = ["Completed", "Failed"];
+    scene.holds(&id, once.again(FAILED, &rerun_after(&SHUT, 3), superseded, &runs)).await;
+    // One that the app asked for, and one for each of the two runs, which the step of the re-run implies.
+    assert_eq!(stored::count(&scene.client, "ft_rewind WHERE n = 3").await, 3);
     scene.end().await;
 }
 
@@ -156,11 +174,12 @@ async fn a_rerun_from_a_call_of_a_subflow_takes_other_inputs_and_gives_what_they
     scene.end().await;
 }
 
-/// Were steps counted by their place, the step without any change would shift all later ones.
+/// Were steps counted by their place, one that is left out because nothing changes in it would shift all later ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rerun_after_a_subflow_that_failed_knows_its_error() {
     let Some(mut scene) = Scene::set(Recording::Debugger, Posting::Synchronous).await else { return };
     let id = scene.run(&SUBFLOW_HANDLED).await;
+    answers::state_before(&scene, &id, 7, ("_E.CallFailing", "_A.Recover")).await;
     scene.app.run_again_from(&id, (7, "Recover"), json!({})).await;
     let superseded = "
         7 Recover  Completed  subhandled 0

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flowtrail::config::Config;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 
@@ -12,7 +12,7 @@ use crate::{
     beside::Beside,
     collecting,
     expected::Flow,
-    http::Answer,
+    http::{self, Answer},
     program::configured,
     servers::{self, until},
     stored::{self, Instance},
@@ -96,7 +96,7 @@ impl Scene {
 
     /// Reads what is at a path of the gateway.
     pub async fn read(&self, path: &str) -> Value {
-        let answer = crate::http::get(&format!("{}{path}", self.gateway)).await;
+        let answer = http::get(&format!("{}{path}", self.gateway)).await;
         assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
         answer.json()
     }
@@ -104,8 +104,7 @@ impl Scene {
     /// Lets everything come to an end and looks at all of it once more: what came late must not have changed anything, and
     /// there must be no rows but those that were expected.
     pub async fn end(self) {
-        // It refuses to say how many if one was refused.
-        self.app.sent().await;
+        assert_eq!(self.app.refusals().await, json!([]));
         self.app.end().await;
         self.serving.end().await;
         collecting::until_stored(&self.config).await;

@@ -30,7 +30,7 @@ func (*Factory) NewService(*service.Config) (service.Service, error) {
 	routes.HandleFunc("POST /app/state/instance/restart", answer(rerun.fromTheBeginning))
 	routes.HandleFunc("POST /app/state/task/restart", answer(rerun.fromActivity))
 	routes.HandleFunc("POST /gate", answer(closeGate))
-	routes.HandleFunc("GET /sent", sent)
+	routes.HandleFunc("GET /refusals", refusals)
 	return &Service{http.Server{Addr: address, Handler: routes}}, nil
 }
 
@@ -72,10 +72,9 @@ func closeGate(request closing) (any, error) {
 	return request, nil
 }
 
-// What the state service was sent, and what it refused.
-func sent(writer http.ResponseWriter, _ *http.Request) {
-	requests, refusals := stateservice.Shared().Sent()
-	write(writer, http.StatusOK, map[string]any{"requests": requests, "refusals": refusals})
+// What the state service has refused.
+func refusals(writer http.ResponseWriter, _ *http.Request) {
+	write(writer, http.StatusOK, stateservice.Shared().Refusals())
 }
 
 // answer takes a body of one type to what is answered for it, both as JSON; an error is 500 with its text.

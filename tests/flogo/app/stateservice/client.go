@@ -23,7 +23,6 @@ type Client struct {
 	endpoint string
 
 	mutex    sync.Mutex
-	requests int
 	refusals []string
 }
 
@@ -68,11 +67,11 @@ func (c *Client) Delete(path string) error {
 	return err
 }
 
-// Sent says how many requests were answered, and which of them with a status of 300 or more.
-func (c *Client) Sent() (requests int, refusals []string) {
+// Refusals are the answers so far with a status of 300 or more.
+func (c *Client) Refusals() []string {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	return c.requests, append([]string{}, c.refusals...)
+	return append([]string{}, c.refusals...)
 }
 
 // Instance is the path of a flow instance.
@@ -100,13 +99,12 @@ func (c *Client) send(request *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	c.requests++
 	if response.StatusCode < http.StatusMultipleChoices {
 		return answer, nil
 	}
 	refusal := &Refusal{request.Method, request.URL.Path, response.StatusCode, string(answer)}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
 	c.refusals = append(c.refusals, refusal.Error())
 	return nil, refusal
 }

@@ -79,17 +79,18 @@ pub struct App {
     process: Beside,
     flows: String,
     control: String,
+    tester: String,
 }
 
 impl App {
     /// Starts it, to record through the service at a URL.
     pub async fn start(program: &Path, service: &str, recording: Recording, posting: Posting) -> Self {
         let name = servers::unique("app");
-        let [flows, control] = free_ports();
+        let [flows, control, tester] = free_ports();
         let mut command = Command::new(program);
         command
             .current_dir(toolchain::source())
-            .env("FLOGO_ENG_CONFIG_PATH", engine(&name, recording, posting))
+            .env("FLOGO_ENG_CONFIG_PATH", engine(&name, tester, recording, posting))
             .env("FLOGO_RUNNER_TYPE", "DIRECT")
             .env("FLOGO_FLOW_SM_ENDPOINT", service)
             .env("FLOGO_HTTP_SERVICE_PORT", control.to_string())
@@ -104,7 +105,7 @@ impl App {
         })
         .await;
         let at = |port: u16| format!("http://127.0.0.1:{port}");
-        Self { name, process, flows: at(flows), control: at(control) }
+        Self { name, process, flows: at(flows), control: at(control), tester: at(tester) }
     }
 
     /// Runs a flow with inputs. Answers when it has ended; what it recorded need not have arrived anywhere by then.
@@ -132,6 +133,14 @@ impl App {
         assert_eq!(self.restart("task", body).await, instance);
     }
 
+    /// Lets Flogo's own tester go on from a state. Gives the id of the instance that did, which is a new one.
+    pub async fn go_on_from(&self, state: Value) -> String {
+        let body = json!({"initialState": state});
+        let answer = http::post(&format!("{}/flow/restart", self.tester), body.to_string()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
     async fn restart(&self, what: &str, body: Value) -> String {
         let answer =
             http::post(&format!("{}/app/state/{what}/restart", self.control), body.to_string()).await;
@@ -150,20 +159,22 @@ impl App {
     }
 }
 
-/// `app/engine.json` with another mode and another way of posting; all else is as in the app's folder.
-fn engine(name: &str, recording: Recording, posting: Posting) -> PathBuf {
+/// `app/engine.json` with another mode, another way of posting and another port of the tester; all else is as in the app's
+/// folder.
+fn engine(name: &str, tester: u16, recording: Recording, posting: Posting) -> PathBuf {
     let text = fs::read_to_string(toolchain::source().join("engine.json")).unwrap();
     let mut engine: Value = serde_json::from_str(&text).unwrap();
     engine["actionSettings"][FLOW_ACTION]["stateRecordingMode"] = recording.word().into();
     engine["services"][0]["settings"]["posting"] = posting.word().into();
+    engine["services"][2]["settings"]["port"] = tester.into();
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-engine.json"));
     fs::write(&file, engine.to_string()).unwrap();
     file
 }
 
-/// Two ports that nobody listens on.
-fn free_ports() -> [u16; 2] {
-    // Both are held until both are known, or they might be one.
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+/// Ports that nobody listens on.
+fn free_ports() -> [u16; 3] {
+    // All are held until all are known, or two might be one.
+    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
 }

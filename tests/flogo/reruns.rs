@@ -196,6 +196,32 @@ async fn a_rerun_after_a_subflow_that_failed_knows_its_error() {
     scene.end().await;
 }
 
+/// Flogo's open-source tester numbers the step that it begins with and the first that runs alike, and names no original.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_tester_goes_on_with_is_an_instance_of_its_own_whose_step_0_came_twice() {
+    let Some(mut scene) = Scene::set(Recording::Debugger, Posting::Synchronous).await else { return };
+    let shut = scene.run(&SHUT).await;
+    let snapshot = scene.read(&format!("/v1/instances/{shut}/snapshot/2")).await;
+    let state = json!({
+        "id": shut, "status": 100, "flowUri": snapshot["flowURI"], "attrs": snapshot["attrs"],
+        "tasks": [{"id": "Gate", "status": 20}],
+        "workQueue": [{"id": 1, "taskID": "Gate", "subFlowId": 0}],
+    });
+    let new = scene.app.go_on_from(state).await;
+    assert_ne!(new, shut);
+    let (status, output) = PASSED;
+    let steps = "
+        0 Gate       Completed  gated 0
+        1 AfterGate  Completed  gated 0
+        2 Return     Completed  gated 0";
+    let mut wanted =
+        Instance::once(&Flow { input: "{}", status, output, steps, ..GATED }, &scene.app.name, true);
+    // The engine says only that a flow begins: the task is in its queue already.
+    wanted.superseded = vec!["0 - Started gated 0".to_owned()];
+    scene.holds(&new, wanted).await;
+    scene.end().await;
+}
+
 /// From the activity that failed, which fails once more; from there again; from one before it; and then from the beginning,
 /// which still has the inputs of the first run.
 async fn rerun_from_the_gate(scene: &mut Scene) {

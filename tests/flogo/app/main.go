@@ -24,6 +24,7 @@ import (
 	_ "github.com/project-flogo/core/data/expression/script"
 	"github.com/project-flogo/core/engine"
 	_ "github.com/project-flogo/flow"
+	_ "github.com/project-flogo/flow/tester"
 )
 
 func main() {

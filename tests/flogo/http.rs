@@ -44,7 +44,9 @@ async fn send(method: &'static str, url: &str, body: String) -> Answer {
         .body(body)
         .unwrap();
     spawn_blocking(move || {
-        let settings = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        // The programs are on this machine; a proxy that it may have is not asked.
+        let settings =
+            Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(Some(PATIENCE));
         let mut answered = Agent::from(settings.build()).run(request).unwrap();
         let body = answered.body_mut().read_to_string().unwrap();
         Answer { status: answered.status().as_u16(), body }

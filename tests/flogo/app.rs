@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, process::Command};
 
 use crate::{
+    asking,
     beside::Beside,
-    http::{self, Answer},
+    http::Answer,
     servers::{self, until},
     toolchain,
 };
@@ -83,8 +84,8 @@ pub struct App {
 }
 
 impl App {
-    /// Starts it, to record through the service at a URL.
-    pub async fn start(program: &Path, service: &str, recording: Recording, posting: Posting) -> Self {
+    /// Starts it, to record through the gateway at an address.
+    pub async fn start(program: &Path, gateway: &str, recording: Recording, posting: Posting) -> Self {
         let name = servers::unique("app");
         let [flows, control, tester] = free_ports();
         let mut command = Command::new(program);
@@ -92,11 +93,11 @@ impl App {
             .current_dir(toolchain::source())
             .env("FLOGO_ENG_CONFIG_PATH", engine(&name, tester, recording, posting))
             .env("FLOGO_RUNNER_TYPE", "DIRECT")
-            .env("FLOGO_FLOW_SM_ENDPOINT", service)
+            .env("FLOGO_FLOW_SM_ENDPOINT", format!("http://{gateway}"))
             .env("FLOGO_HTTP_SERVICE_PORT", control.to_string())
             .env("FLOWS_PORT", flows.to_string())
             .env("FLOGO_APP_NAME", &name)
-            .env("FLOGO_APP_USERNAME", http::USER)
+            .env("FLOGO_APP_USERNAME", asking::USER)
             .env("FLOGO_HOST_NAME", HOST);
         let (process, _) = Beside::start("the app", &mut command, "Engine Started").await;
         // The trigger of the flows says that it listens before it does.
@@ -104,19 +105,19 @@ impl App {
             TcpStream::connect(("127.0.0.1", flows)).await.map(drop).map_err(|error| error.to_string())
         })
         .await;
-        let at = |port: u16| format!("http://127.0.0.1:{port}");
+        let at = |port: u16| format!("127.0.0.1:{port}");
         Self { name, process, flows: at(flows), control: at(control), tester: at(tester) }
     }
 
     /// Runs a flow with inputs. Answers when it has ended; what it recorded need not have arrived anywhere by then.
     pub async fn run(&self, flow: &str, inputs: &Value) -> Answer {
-        http::post(&format!("{}/{flow}", self.flows), inputs.to_string()).await
+        asking::post(&self.flows, &format!("/{flow}"), &inputs.to_string()).await
     }
 
     /// Makes a gate refuse so many times; then it is open.
     pub async fn close_gate(&self, gate: &str, refusals: u32) {
         let body = json!({"name": gate, "refusals": refusals});
-        let answer = http::post(&format!("{}/gate", self.control), body.to_string()).await;
+        let answer = asking::post(&self.control, "/gate", &body.to_string()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
@@ -136,21 +137,21 @@ impl App {
     /// Lets Flogo's own tester go on from a state. Gives the id of the instance that did, which is a new one.
     pub async fn go_on_from(&self, state: Value) -> String {
         let body = json!({"initialState": state});
-        let answer = http::post(&format!("{}/flow/restart", self.tester), body.to_string()).await;
+        let answer = asking::post(&self.tester, "/flow/restart", &body.to_string()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
     async fn restart(&self, what: &str, body: Value) -> String {
         let answer =
-            http::post(&format!("{}/app/state/{what}/restart", self.control), body.to_string()).await;
+            asking::post(&self.control, &format!("/app/state/{what}/restart"), &body.to_string()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// What its service has refused so far; the app itself does not mind.
     pub async fn refusals(&self) -> Value {
-        http::get(&format!("{}/refusals", self.control)).await.json()
+        asking::get(&self.control, "/refusals").await.json()
     }
 
     /// Ends it when everything has been sent.

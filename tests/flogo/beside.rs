@@ -50,7 +50,16 @@ impl Beside {
     pub async fn end(mut self) {
         send(self.child.id().expect("it has ended by itself"), "TERM").await;
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
-        timeout(PATIENCE, self.reading).await.expect("its log does not end").unwrap();
+        timeout(PATIENCE, &mut self.reading).await.expect("its log does not end").unwrap();
         assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.said.lock().unwrap());
+    }
+}
+
+/// What it said belongs to a failure.
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} said:\n{}", self.name, self.said.lock().unwrap());
+        }
     }
 }

@@ -15,12 +15,15 @@
 
 mod answers;
 mod app;
+mod asking;
 mod beside;
 #[expect(dead_code, reason = "the other tests want more of it")]
 #[path = "../it/collecting.rs"]
 mod collecting;
 mod expected;
 mod flows;
+#[expect(dead_code, reason = "the other tests look at headers")]
+#[path = "../support/http.rs"]
 mod http;
 mod modes;
 mod posting;

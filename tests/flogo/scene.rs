@@ -9,10 +9,11 @@ use tokio_postgres::Client;
 
 use crate::{
     app::{App, Posting, Recording},
+    asking,
     beside::Beside,
     collecting,
     expected::Flow,
-    http::{self, Answer},
+    http::Answer,
     program::configured,
     servers::{self, until},
     stored::{self, Instance},
@@ -24,7 +25,7 @@ pub struct Scene {
     pub config: Config,
     pub client: Client,
     pub app: App,
-    /// Base URL of the gateway.
+    /// Address of the gateway.
     pub gateway: String,
     recording: Recording,
     collector: Beside,
@@ -42,10 +43,10 @@ impl Scene {
         let client = servers::connect_to(&config).await;
         let mut collect = configured(&config, ["collect", "--http", "127.0.0.1:0"]);
         let (collector, _) = Beside::start("the collector", &mut collect, "address=").await;
-        let mut serve = configured(&config, ["serve", "--listen", "127.0.0.1:0"]);
+        let topic = &config.kafka.topics[0];
+        let mut serve = configured(&config, ["serve", "--listen", "127.0.0.1:0", "--topic", topic]);
         let (serving, line) = Beside::start("the gateway", &mut serve, "address=").await;
-        let address = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap();
-        let gateway = format!("http://{address}");
+        let gateway = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().to_owned();
         let app = App::start(program, &gateway, recording, posting).await;
         Some(Self { config, client, app, gateway, recording, collector, serving, stored: BTreeMap::new() })
     }
@@ -96,7 +97,7 @@ impl Scene {
 
     /// Reads what is at a path of the gateway.
     pub async fn read(&self, path: &str) -> Value {
-        let answer = http::get(&format!("{}{path}", self.gateway)).await;
+        let answer = asking::get(&self.gateway, path).await;
         assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
         answer.json()
     }

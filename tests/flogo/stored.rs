@@ -5,8 +5,8 @@ use tokio_postgres::Client;
 
 use crate::{
     app::{HOST, VERSION},
+    asking::USER,
     expected::Flow,
-    http::USER,
 };
 
 /// Everything that is stored of one instance, but for times and the runtime's own bytes.

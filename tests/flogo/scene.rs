@@ -65,7 +65,10 @@ impl Scene {
     pub async fn arrives(&mut self, flow: &Flow) -> String {
         until(&format!("one new instance of {}", flow.name), async || {
             let new = self.unknown(flow.name).await;
-            if new.len() == 1 { Ok(()) } else { Err(format!("new are {new:?}")) }
+            if new.len() == 1 {
+                return Ok(());
+            }
+            Err(format!("new are {new:?}; refused was {}", self.app.refusals().await))
         })
         .await;
         let id = self.unknown(flow.name).await.remove(0);

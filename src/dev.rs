@@ -17,6 +17,7 @@ use secrecy::SecretString;
 
 pub use self::data_dir::{DataDirError, default_data_dir, reset};
 pub use self::download::DownloadError;
+pub use self::go::go;
 pub use self::info::DevInfo;
 pub use self::kafka::KafkaError;
 pub use self::postgres::PostgresError;
@@ -34,6 +35,7 @@ mod postgres;
 mod postgres_home;
 mod postgres_programs;
 
+mod go;
 mod java;
 
 mod account;

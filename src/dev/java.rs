@@ -57,7 +57,7 @@ fn parse_version(said: &str) -> Option<u32> {
 
 fn fetched(cache: &Cache) -> Result<PathBuf, DownloadError> {
     let (os, arch) = (env::consts::OS, env::consts::ARCH);
-    let no_package = DownloadError::NoPackage { what: "Java", least: LEAST, os, arch };
+    let no_package = DownloadError::NoPackage { what: "Java", least: LEAST.to_string(), os, arch };
     let artifact = artifact::runtime(Runtime::Java, os, arch).ok_or(no_package)?;
     let folder = format!("java-{JAVA_VERSION}-{os}-{arch}");
     let home = cache.unpacked(&folder, "a Java runtime", &artifact, archive::java_wheel)?;

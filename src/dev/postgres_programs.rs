@@ -102,7 +102,7 @@ fn parse_major(said: &str) -> Option<u32> {
 
 fn fetched(cache: &Cache, account: Option<Account>) -> Result<Programs, PostgresError> {
     let (os, arch) = (env::consts::OS, env::consts::ARCH);
-    let no_package = DownloadError::NoPackage { what: "Postgres", least: LEAST, os, arch };
+    let no_package = DownloadError::NoPackage { what: "Postgres", least: LEAST.to_string(), os, arch };
     let artifact = artifact::runtime(Runtime::Postgres, os, arch).ok_or(no_package)?;
     let cache = reachable_cache(cache, account)?;
     let folder = format!("postgres-{POSTGRES_VERSION}-{os}-{arch}");

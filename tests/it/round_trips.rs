@@ -93,7 +93,7 @@ impl Lane {
         for (name, flows, phase) in flows {
             for event in (0..flows).flat_map(|flow| events(format!("{name}-{flow}"), flow, phase)) {
                 let value = HistoryEvent { event: Some(event) }.encode_to_vec();
-                fold.add(decode(None, Some(&value.into()), 1 << 20).unwrap().event);
+                fold.add(decode(None, Some(&value.into()), 1 << 20, None).unwrap().event);
             }
         }
         let before = self.batches;

@@ -149,6 +149,16 @@ impl App {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
+    /// Where it is asked for re-runs, as `[rerun.apps]` names it.
+    pub fn asked_at(&self) -> String {
+        format!("http://{}", self.control)
+    }
+
+    /// Where Flogo's own tester is asked.
+    pub fn tester_at(&self) -> String {
+        format!("tester+http://{}", self.tester)
+    }
+
     /// What its service has refused so far; the app itself does not mind.
     pub async fn refusals(&self) -> Value {
         asking::get(&self.control, "/refusals").await.json()

@@ -20,6 +20,7 @@ mod beside;
 #[expect(dead_code, reason = "the other tests want more of it")]
 #[path = "../it/collecting.rs"]
 mod collecting;
+mod command;
 mod expected;
 mod flows;
 #[expect(dead_code, reason = "the other tests look at headers")]

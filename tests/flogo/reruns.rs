@@ -13,7 +13,7 @@ use crate::{
 
 const FAILED: (&str, &str) = ("Failed", r#"{"code":0}"#);
 /// [`SHUT`] once its gate is open: 10 × 1.2 × 2.
-const PASSED: (&str, &str) = ("Completed", r#"{"code":200,"data":{"after":24}}"#);
+pub const PASSED: (&str, &str) = ("Completed", r#"{"code":200,"data":{"after":24}}"#);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rerun_from_the_beginning_is_an_instance_of_its_own_and_counted_three_times() {
@@ -257,7 +257,7 @@ async fn rerun_from_the_gate(scene: &mut Scene) {
 }
 
 /// [`SHUT`] run again from the beginning once its gate is open.
-fn rerun_of(original: &str, app: &str) -> Instance {
+pub fn rerun_of(original: &str, app: &str) -> Instance {
     let (status, output) = PASSED;
     let mut rerun = Instance::once(&Flow { input: SHUT.input, status, output, ..GATED }, app, true);
     rerun.flow["rerunofflowinstanceid"] = original.into();

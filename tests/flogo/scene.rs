@@ -30,6 +30,7 @@ pub struct Scene {
     recording: Recording,
     collector: Beside,
     serving: Beside,
+    _spool: tempfile::TempDir,
     /// What must be stored of each instance; nothing else may be.
     stored: BTreeMap<String, Instance>,
 }
@@ -45,10 +46,14 @@ impl Scene {
         let (collector, _) = Beside::start("the collector", &mut collect, "address=").await;
         let topic = &config.kafka.topics[0];
         let mut serve = configured(&config, ["serve", "--listen", "127.0.0.1:0", "--topic", topic]);
+        // As for a real app, whose client loses what is not taken: on a busy machine Kafka may be slow.
+        let spool = tempfile::tempdir().unwrap();
+        serve.arg("--spool-dir").arg(spool.path());
         let (serving, line) = Beside::start("the gateway", &mut serve, "address=").await;
         let gateway = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().to_owned();
         let app = App::start(program, &gateway, recording, posting).await;
-        Some(Self { config, client, app, gateway, recording, collector, serving, stored: BTreeMap::new() })
+        let stored = BTreeMap::new();
+        Some(Self { config, client, app, gateway, recording, collector, serving, stored, _spool: spool })
     }
 
     /// Runs a flow and waits until it is stored as expected. Gives the id of the instance.

@@ -272,6 +272,12 @@ async fn bad_requests_get_one_clear_sentence_and_nothing_is_published() {
         assert_eq!((answer.status, &said["code"]), (status, &json!(status)), "{request}");
         assert!(said["message"].as_str().unwrap().contains(message), "{request}: {said}");
     }
+    // A page of another site may not ask: no browser is told that it may.
+    let headers = [("origin", "http://elsewhere"), ("access-control-request-method", "POST")];
+    for request in ["OPTIONS /v1/instances/start", "GET /v1/flows", "POST /v1/instances/start"] {
+        let answer = ask(&serving.address, request, &headers, b"").await;
+        assert!(answer.status >= 400 && !answer.head.contains("access-control-allow"), "{answer:?}");
+    }
     // A client that stops in the middle of its body is answered all the same.
     let mut stream = tokio::net::TcpStream::connect(&serving.address).await.unwrap();
     stream.write_all(b"POST /v1/instances/steps HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 900\r\n\r\n{").await.unwrap();

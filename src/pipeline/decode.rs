@@ -123,6 +123,11 @@ pub fn decode(
     Ok(Decoded { event, sanitized: clean.finish()? })
 }
 
+/// The envelope of a record, whatever its framing: as it came, neither checked nor cleaned.
+pub(crate) fn envelope(payload: &Bytes) -> Result<sliced::HistoryEvent, Reject> {
+    framing::protobuf(framing::open(payload)?)
+}
+
 fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
     Ok(match envelope.event.ok_or(Reject::UnknownEvent)? {
         Wire::Flow(e) => flow(e, key, clean)?,

@@ -46,21 +46,6 @@ pub(crate) struct Args {
     /// Change nothing: show what would be stored, or count what would be copied
     #[arg(long)]
     dry_run: bool,
-    /// Records a second onto a topic [default: as fast as possible]
-    #[arg(long, value_name = "N", requires = "into_topic", value_parser = clap::value_parser!(u32).range(1..))]
-    rate: Option<u32>,
-    /// Copy flows as new ones, which name the old ones as what they re-run
-    #[arg(long, requires = "into_topic")]
-    new_instance_ids: bool,
-    /// Fill tables that were emptied from all that is on the topic
-    #[arg(long, requires = "into", conflicts_with_all = ["since", "until", "partitions", "flows", "flow_file", "app", "status", "where_missing", "dry_run"])]
-    rebuild: bool,
-    /// Make the index that lists of flows use when all is stored, not before; takes the role that owns the tables
-    #[arg(long, requires = "rebuild")]
-    index_last: bool,
-    /// Rebuild tables that hold rows already, without being asked
-    #[arg(long, requires = "rebuild")]
-    yes: bool,
     /// Name of the replay: one that was begun under it goes on [default: made of these flags]
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
@@ -75,6 +60,17 @@ pub(crate) struct Args {
     spill_dir: Option<PathBuf>,
     #[command(flatten)]
     slice: slice::SliceArgs,
+    #[command(flatten)]
+    narrowing: Narrowing,
+    #[command(flatten)]
+    copying: Copying,
+    #[command(flatten)]
+    rebuilding: Rebuilding,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Which records")]
+struct Narrowing {
     /// Only flows of this app
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
@@ -84,6 +80,31 @@ pub(crate) struct Args {
     /// Only flows of which the tables lack something that the group has stored
     #[arg(long)]
     where_missing: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Onto a topic")]
+struct Copying {
+    /// Records a second [default: as fast as possible]
+    #[arg(long, value_name = "N", requires = "into_topic", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Copy flows as new ones, which name the old ones as what they re-run
+    #[arg(long, requires = "into_topic")]
+    new_instance_ids: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Into emptied tables")]
+struct Rebuilding {
+    /// Fill tables that were emptied from all that is on the topic
+    #[arg(long, requires = "into", conflicts_with_all = ["since", "until", "partitions", "flows", "flow_file", "app", "status", "where_missing", "dry_run"])]
+    rebuild: bool,
+    /// Make the index that lists of flows use when all is stored, not before; takes the role that owns the tables
+    #[arg(long, requires = "rebuild")]
+    index_last: bool,
+    /// Rebuild tables that hold rows already, without being asked
+    #[arg(long, requires = "rebuild")]
+    yes: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -106,9 +127,9 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> 
     let selection = Selection {
         wanted: chosen.wanted,
         flows: chosen.flows,
-        app: args.app.clone(),
-        status: args.status.clone(),
-        where_missing: args.where_missing,
+        app: args.narrowing.app.clone(),
+        status: args.narrowing.status.clone(),
+        where_missing: args.narrowing.where_missing,
         spill_folder: args.spill_dir.clone().unwrap_or_else(env::temp_dir),
     };
     if args.dry_run && args.into.is_some() {
@@ -120,7 +141,7 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> 
     let Some(topic) = args.into_topic.clone() else {
         let storing = Box::pin(store(&args, config, &job, &bar, progress, stop.clone()));
         let stored = or_stopped(storing, &stop).await?;
-        report::stored(&stored, args.format, args.rebuild, began)?;
+        report::stored(&stored, args.format, args.rebuilding.rebuild, began)?;
         return Ok(Outcome::Done);
     };
     if args.dry_run {
@@ -129,7 +150,11 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> 
         report::counted(&counted, &topic, args.format, began)?;
         return Ok(Outcome::Done);
     }
-    let target = Target { topic, rate: args.rate.unwrap_or(0), new_instance_ids: args.new_instance_ids };
+    let target = Target {
+        topic,
+        rate: args.copying.rate.unwrap_or(0),
+        new_instance_ids: args.copying.new_instance_ids,
+    };
     let copying = Box::pin(replay::into_topic(config, &job, target, progress, stop.clone()));
     let copied = or_stopped(bar.beside(copying), &stop).await?;
     report::copied(&copied, args.format, began)?;
@@ -141,7 +166,15 @@ fn job(args: &Args, selection: Selection, config: &Config) -> anyhow::Result<Job
     let mut flows: Vec<&str> = selection.flows.iter().flatten().map(String::as_str).collect();
     flows.sort_unstable();
     let sink = args.into_topic.as_deref().map_or("postgres".to_owned(), |topic| format!("topic {topic}"));
-    let narrowed = format!("{:?}", (&args.app, &args.status, args.where_missing, args.new_instance_ids));
+    let narrowed = format!(
+        "{:?}",
+        (
+            &args.narrowing.app,
+            &args.narrowing.status,
+            args.narrowing.where_missing,
+            args.copying.new_instance_ids
+        )
+    );
     let topics = selection.wanted.topics.join(" ");
     let slice = args.slice.words();
     let words = [&[sink.as_str(), &topics, &slice, &narrowed, &config.kafka.group], &flows[..]].concat();
@@ -159,11 +192,11 @@ fn job(args: &Args, selection: Selection, config: &Config) -> anyhow::Result<Job
         "since": edge(&selection.wanted.since),
         "until": edge(&selection.wanted.until),
         "flows": selection.flows.as_ref().map(std::collections::HashSet::len),
-        "app": args.app,
-        "status": args.status,
-        "where_missing": args.where_missing,
-        "new_instance_ids": args.new_instance_ids,
-        "rebuild": args.rebuild,
+        "app": args.narrowing.app,
+        "status": args.narrowing.status,
+        "where_missing": args.narrowing.where_missing,
+        "new_instance_ids": args.copying.new_instance_ids,
+        "rebuild": args.rebuilding.rebuild,
     });
     Ok(Job { group, selection, by: actor(), asked })
 }
@@ -181,8 +214,10 @@ async fn store(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> anyhow::Result<Stored> {
-    let mut rebuild =
-        args.rebuild.then_some(Rebuild { put_off_index: args.index_last, even_if_not_empty: args.yes });
+    let mut rebuild = args.rebuilding.rebuild.then_some(Rebuild {
+        put_off_index: args.rebuilding.index_last,
+        even_if_not_empty: args.rebuilding.yes,
+    });
     loop {
         let storing = replay::into_postgres(config, job, rebuild, progress.clone(), stop.clone());
         let stored = bar.beside(Box::pin(storing)).await;

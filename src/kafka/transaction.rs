@@ -95,10 +95,13 @@ impl Transactions {
             .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: value.as_deref() }));
         let mut outgoing = BaseRecord::<[u8], [u8]>::to(topic).headers(headers);
         (outgoing.key, outgoing.payload, outgoing.timestamp) = (record.key, record.payload, record.time);
-        self.producer.send(outgoing).map_err(|(error, _)| TransactionError::Record {
-            topic: topic.to_owned(),
-            bytes: [record.key, record.payload].into_iter().flatten().map(<[u8]>::len).sum(),
-            reason: error.rdkafka_error_code().map_or_else(|| error.to_string(), client::words),
+        self.producer.send(outgoing).map_err(|(error, _)| match self.ended() {
+            Some(ended) => ended,
+            None => TransactionError::Record {
+                topic: topic.to_owned(),
+                bytes: [record.key, record.payload].into_iter().flatten().map(<[u8]>::len).sum(),
+                reason: error.rdkafka_error_code().map_or_else(|| error.to_string(), client::words),
+            },
         })
     }
 
@@ -135,6 +138,9 @@ impl Transactions {
         let deadline: Instant = clock::monotonic() + PATIENCE;
         loop {
             let Err(error) = act() else { return Ok(()) };
+            if let Some(ended) = self.ended() {
+                return Err(ended);
+            }
             let KafkaError::Transaction(cause) = &error else {
                 return Err(client::Error::asking(doing, &error, &self.context).into());
             };
@@ -146,18 +152,25 @@ impl Transactions {
         }
     }
 
-    fn failed(&self, doing: &'static str, error: &KafkaError, cause: &RDKafkaError) -> TransactionError {
-        if cause.txn_requires_abort() {
-            self.abort();
-        }
+    /// Why this producer can do nothing more, if it can't: whatever is asked of it then says no more than that.
+    fn ended(&self) -> Option<TransactionError> {
+        let (code, reason) = self.producer.client().fatal_error()?;
         let is_taken_over = matches!(
-            cause.code(),
+            code,
             RDKafkaErrorCode::Fenced
                 | RDKafkaErrorCode::ProducerFenced
                 | RDKafkaErrorCode::InvalidProducerEpoch
         );
-        if is_taken_over {
-            return TransactionError::TakenOver(self.name.clone());
+        Some(if is_taken_over {
+            TransactionError::TakenOver(self.name.clone())
+        } else {
+            client::Error::Other { doing: "go on with transactions", reason }.into()
+        })
+    }
+
+    fn failed(&self, doing: &'static str, error: &KafkaError, cause: &RDKafkaError) -> TransactionError {
+        if cause.txn_requires_abort() {
+            self.abort();
         }
         match client::Error::asking(doing, error, &self.context) {
             client::Error::Other { doing, .. } => client::Error::Other { doing, reason: cause.string() },

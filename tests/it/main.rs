@@ -38,6 +38,7 @@ mod program;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod recorded;
+mod replay;
 mod rerun_request;
 mod reruns;
 mod restored;

@@ -23,7 +23,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// A bar on stderr; off a terminal, lines of the log.
 pub(super) struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     is_terminal: bool,
     progress: Arc<Progress>,
 }
@@ -34,7 +34,7 @@ impl Bar {
         let is_seen = format == Format::Table && is_terminal;
         let bar = if is_seen { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{msg} {bar:30} {percent:>3} %, {per_sec:.0}, {eta} left");
-        Self { bar: bar.with_style(style.expect("the template is a constant")), is_terminal, progress }
+        Self { drawn: bar.with_style(style.expect("the template is a constant")), is_terminal, progress }
     }
 
     /// Moves while the work goes on.
@@ -47,7 +47,7 @@ impl Bar {
                 _ = tick.tick() => self.draw(),
             }
         };
-        self.bar.finish_and_clear();
+        self.drawn.finish_and_clear();
         done
     }
 
@@ -68,13 +68,13 @@ impl Bar {
                 "a replay goes on"
             );
         }
-        if self.bar.message() != message {
+        if self.drawn.message() != message {
             // Each phase has a pace of its own.
-            self.bar.reset_eta();
-            self.bar.set_message(message);
+            self.drawn.reset_eta();
+            self.drawn.set_message(message);
         }
-        self.bar.set_length(total);
-        self.bar.set_position(done);
+        self.drawn.set_length(total);
+        self.drawn.set_position(done);
     }
 }
 

@@ -287,16 +287,18 @@ impl Slicer {
         while let Some(first) = open.first() {
             match self.consumer.poll(POLL) {
                 Some(Ok(record)) => {
-                    heard = clock::monotonic();
                     let number = rdkafka::Message::partition(&record);
                     let Some(found) = open.iter_mut().find(|open| open.stretch.partition.number == number)
                     else {
+                        heard = clock::monotonic();
                         continue;
                     };
                     let offset = rdkafka::Message::offset(&record);
                     if offset < found.stretch.to && take(found.index, &record).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
+                    // It may have taken its time, in which nobody listened.
+                    heard = clock::monotonic();
                     found.at = offset.saturating_add(1);
                     if found.at >= found.stretch.to {
                         self.close(&mut open, number);

@@ -27,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a transaction may stay open before the broker ends it: longer than a record may take.
 const OPEN_MS: &str = "60000";
 
+/// As much fits in librdkafka's queue, whatever is configured: a transaction has to.
+const QUEUE: [(&str, &str); 2] =
+    [("queue.buffering.max.messages", "100000"), ("queue.buffering.max.kbytes", "65536")];
+
 /// Why a transaction did not come to a good end. Nothing of it is seen by those who read what is committed.
 #[derive(Debug, thiserror::Error)]
 pub enum TransactionError {
@@ -70,7 +74,11 @@ impl Transactions {
     /// once that is so.
     pub(crate) fn take_over(kafka: &config::Kafka, name: &str) -> Result<Self, TransactionError> {
         let mut settings = producer::settings(kafka, Partitioner::Murmur2, PATIENCE);
-        settings.set("transactional.id", name).set("transaction.timeout.ms", OPEN_MS);
+        for (key, value) in
+            [("transactional.id", name), ("transaction.timeout.ms", OPEN_MS)].iter().chain(&QUEUE)
+        {
+            settings.set(*key, *value);
+        }
         let context = Context::new(kafka);
         let producer: ThreadedProducer<Context> =
             settings.create_with_context(context.clone()).map_err(client::Error::creating)?;

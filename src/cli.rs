@@ -31,6 +31,7 @@ mod flow;
 mod lag;
 mod output;
 mod publish;
+mod replay;
 mod rerun;
 mod schema;
 mod serve;
@@ -103,6 +104,8 @@ enum Command {
     Lag(lag::Args),
     /// Compare what is on the topic with what the tables hold
     Verify(verify::Args),
+    /// Store or copy once more what is on the topic
+    Replay(replay::Args),
     /// Look at Kafka, Postgres and the clocks, and say what to do
     Doctor(doctor::Args),
     /// Show flows that were recorded
@@ -190,6 +193,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),
         Command::Verify(args) => Box::pin(verify::run(args, config)).await,
+        Command::Replay(args) => Box::pin(replay::run(args, config)).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
         Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
@@ -303,6 +307,7 @@ mod tests {
             &["lag"][..],
             &["serve"],
             &["verify"],
+            &["replay"],
             &["doctor"],
             &["flow"],
             &["flow", "list"],

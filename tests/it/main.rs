@@ -41,6 +41,7 @@ mod program;
 mod proxy;
 mod recorded;
 mod redaction;
+mod replay;
 mod rerun_request;
 mod reruns;
 mod restored;

@@ -16,6 +16,7 @@ mod print;
 mod redact;
 mod settings;
 
+pub(crate) use self::settings::check_service;
 pub use self::{
     connection::{Connection, Verify},
     environment::{Environment, READ_ELSEWHERE},
@@ -131,6 +132,8 @@ pub struct Gateway {
     pub enforce_appstate: bool,
     /// Sessions with Postgres that requests share.
     pub sessions: usize,
+    /// Address of another state service that every write is sent to as well, `http://host:port`; empty: none.
+    pub also: String,
 }
 
 /// `[rerun]`
@@ -262,6 +265,7 @@ impl Default for Gateway {
             spool_bytes: 1 << 30,
             enforce_appstate: false,
             sessions: 8,
+            also: String::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     config::{Config, SchemaMode},
     gateway::{
         Gateway, Recorder,
+        also::{self, Senders},
         apps::Apps,
         drain,
         reads::{self, Reads},
@@ -74,6 +75,7 @@ pub struct Server {
     health: Arc<Health>,
     spool_dir: Option<PathBuf>,
     steps: Steps,
+    senders: Option<Senders>,
     stop: CancellationToken,
 }
 
@@ -93,15 +95,26 @@ impl Server {
         let producer = ConfirmedProducer::new(&config.kafka, &wanted.topic, deadline)?;
         // What Kafka has not confirmed by then has to get to the disk within the same deadline.
         let recorder = Recorder::new(producer, spool, deadline / 2);
+        let (also, senders) = (!wanted.also.is_empty()).then(|| also::to(&wanted.also)).unzip();
         let gateway = Arc::new(Gateway {
             recorder,
+            also,
             pool: Pool::new(&config.postgres, APPLICATION, wanted.sessions),
             apps: Apps::new(wanted.enforce_appstate),
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
         });
         let health = Arc::new(Health::new(&[Condition::Kafka], Duration::from_mins(1), clock::monotonic()));
         let steps = Steps::new(&config.kafka, &wanted.topic, stop.clone());
-        Ok(Self { gateway, access, admin: Admin::new(&config.kafka)?, health, spool_dir, steps, stop })
+        Ok(Self {
+            gateway,
+            access,
+            admin: Admin::new(&config.kafka)?,
+            health,
+            spool_dir,
+            steps,
+            senders,
+            stop,
+        })
     }
 
     /// The requests that it answers, each for who has the role.
@@ -121,7 +134,10 @@ impl Server {
 
     /// Runs beside the requests, under `tasks`.
     pub fn start(self, tasks: &TaskTracker) {
-        let Self { gateway, access, admin, health, spool_dir, stop, .. } = self;
+        let Self { gateway, access, admin, health, spool_dir, senders, stop, .. } = self;
+        if let Some(senders) = senders {
+            senders.start(&stop, tasks);
+        }
         let (apps, until) = (gateway.clone(), stop.clone());
         tasks.spawn(Box::pin(async move { apps.apps.follow(&apps.pool, until).await }));
         let (drained, until) = (gateway.clone(), stop.clone());

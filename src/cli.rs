@@ -27,6 +27,7 @@ mod deadletter;
 #[cfg(feature = "dev-stack")]
 mod dev;
 mod doctor;
+mod flogo;
 mod flow;
 mod lag;
 mod output;
@@ -104,6 +105,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
+    /// Move from Flogo's own state service: compare what both have stored
+    Flogo(flogo::Args),
     /// Say which apps' history is to be kept
     App(app::Args),
     /// Ask a runtime to run an instance again
@@ -186,6 +189,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Verify(args) => Box::pin(verify::run(args, config)).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
+        Command::Flogo(args) => Box::pin(flogo::run(args, config)).await,
         Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
         Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
@@ -289,6 +293,8 @@ mod tests {
             &["flow", "list"],
             &["flow", "show"],
             &["config"],
+            &["flogo"],
+            &["flogo", "compare"],
             &["rerun"],
             &["app"],
             &["app", "list"],

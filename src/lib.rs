@@ -13,7 +13,7 @@
 //! [`gateway`] takes the place of Flogo's state service and answers from those tables.
 //!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs,
-//! [`rerun`] asks a runtime to run an instance again.
+//! [`compare`] looks at them beside those of Flogo's own state service, [`rerun`] asks a runtime to run an instance again.
 //!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
 //! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
@@ -41,6 +41,8 @@ pub mod schema;
 pub mod rerun;
 
 pub mod verify;
+
+pub mod compare;
 
 pub mod doctor;
 

@@ -18,6 +18,7 @@ mod crashes;
 mod deadletter;
 mod dev;
 mod doctor;
+mod dual;
 mod gaps;
 mod gateway;
 mod gateway_reads;

@@ -57,6 +57,8 @@ pub(crate) struct Size<'a> {
     pub(crate) apps: &'a [u32],
     /// How often.
     pub(crate) rounds: u32,
+    /// There is one round more, which does not count.
+    pub(crate) warm_up: bool,
     /// How long each pace is kept up, after a tenth of that to get warm.
     pub(crate) span: Duration,
 }
@@ -125,6 +127,12 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Requests> {
     let shapes = Arc::new(Shapes::recorded()?);
     let course = |apps: &u32| Server::ALL.map(|server| Course { server, apps: *apps, rounds: Vec::new() });
+    if let (Some(apps), true) = (size.apps.last(), size.warm_up) {
+        // A broker that has just begun compiles itself while it works.
+        let place = Place { databases, drain, name: "requests_0".to_owned() };
+        let round = place.round(Server::Gateway, *apps, &shapes, size.span).await?;
+        say(&format!("{apps} apps, a round that is not counted: {round}"));
+    }
     let mut courses: Vec<Course> = size.apps.iter().flat_map(course).collect();
     for number in 1..=size.rounds {
         for (place, Course { server, apps, rounds }) in courses.iter_mut().enumerate() {

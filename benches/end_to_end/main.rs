@@ -223,7 +223,12 @@ impl Args {
                 warm_up: false,
                 growth: growth::Size { steps: &[1_000, 10_000], events: 20_000 },
                 latency: (&[1_000, 20_000], 2),
-                gateway: gateway::Size { apps: &[16], rounds: 1, span: Duration::from_secs(1) },
+                gateway: gateway::Size {
+                    apps: &[16],
+                    rounds: 1,
+                    warm_up: false,
+                    span: Duration::from_secs(1),
+                },
             },
             Profile::Full => Size {
                 events: 1_000_000,
@@ -231,7 +236,12 @@ impl Args {
                 warm_up: true,
                 growth: growth::Size { steps: &[100_000, 1_000_000, 10_000_000], events: 500_000 },
                 latency: (&[1_000, 5_000, 20_000, 50_000], 20),
-                gateway: gateway::Size { apps: &[64, 256], rounds: 3, span: Duration::from_secs(10) },
+                gateway: gateway::Size {
+                    apps: &[64, 256],
+                    rounds: 3,
+                    warm_up: true,
+                    span: Duration::from_secs(10),
+                },
             },
         };
         Size {
@@ -379,7 +389,7 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
         let (traffic, size) = (Traffic::none(), args.size());
         let drain = args.drain(stack, &traffic, &log);
         let apps = if args.apps.is_empty() { size.gateway.apps } else { &args.apps };
-        let size = gateway::Size { apps, rounds: size.rounds, ..size.gateway };
+        let size = gateway::Size { apps, rounds: size.rounds, warm_up: size.warm_up, ..size.gateway };
         report.gateway = Some(gateway::measure(&databases, &drain, size).await?);
     }
     Ok(report)

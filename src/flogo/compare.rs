@@ -89,7 +89,6 @@ pub struct Difference {
 pub fn differences(here: &Row, there: &Row) -> Vec<Difference> {
     let differing = here.columns.iter().filter(|(column, value)| !value.says_the_same(there.value(column)));
     let difference = |(column, value): &(&'static str, Value)| Difference {
-        kind: Kind::Column,
         column: Some(column),
         here: Some(value.shown()),
         there: Some(there.value(column).shown()),

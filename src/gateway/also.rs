@@ -52,6 +52,10 @@ const MOST_ANSWER: u64 = 64 << 10;
 /// Headers that go along. A token for this service is none of the other's business.
 const HEADERS: [&str; 3] = ["username", "async-calling", "content-type"];
 
+/// Header of what is sent on. It is not sent on again, so that two services which name each other, or one that names itself,
+/// do not repeat a request for ever.
+const MARK: &str = "flowtrail-also";
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Repeat {
@@ -120,6 +124,11 @@ pub fn to(base: &str) -> (Also, Senders) {
 }
 
 impl Also {
+    /// Whether a request with these headers was sent on already.
+    pub fn is_repeat(headers: &HeaderMap) -> bool {
+        headers.contains_key(MARK)
+    }
+
     /// Has a request sent on, behind all others that were passed on under the same name; drops it where there is no room.
     pub fn pass_on(&self, name: &str, repeat: Repeat) {
         let queues = u64::try_from(self.queues.len()).unwrap_or(1);
@@ -209,7 +218,8 @@ enum Loss {
 
 fn send(agent: &Agent, base: &str, repeat: &Repeat) -> Result<(), Loss> {
     let Repeat { method, path, headers, body } = repeat;
-    let mut request = ureq::http::Request::builder().method(method).uri(format!("{base}{path}"));
+    let mut request =
+        ureq::http::Request::builder().method(method).uri(format!("{base}{path}")).header(MARK, "1");
     for (name, value) in headers {
         request = request.header(name, value);
     }
@@ -262,5 +272,67 @@ impl Losses {
                 "the other state service has not got a request"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repeat(path: &str, body: &Bytes) -> Repeat {
+        Repeat::posted(path, &HeaderMap::new(), body.clone())
+    }
+
+    /// What waits, queue by queue.
+    fn waiting(senders: &mut Senders) -> Vec<Vec<String>> {
+        let queues = senders.queues.iter_mut();
+        let paths = |queue: &mut mpsc::Receiver<Waiting>| {
+            std::iter::from_fn(|| queue.try_recv().ok()).map(|waiting| waiting.repeat.path).collect()
+        };
+        queues.map(paths).filter(|paths: &Vec<_>| !paths.is_empty()).collect()
+    }
+
+    #[test]
+    fn what_is_said_of_one_instance_waits_in_one_queue_and_the_instances_share_several() {
+        let (also, mut senders) = to("http://old:9190/");
+        assert_eq!(&*senders.base, "http://old:9190");
+        for path in ["/start", "/steps", "/end"] {
+            also.pass_on("f", repeat(path, &Bytes::new()));
+        }
+        assert_eq!(waiting(&mut senders), [["/start", "/steps", "/end"]]);
+        for number in 0..1_000 {
+            also.pass_on(&format!("flow-{number}"), repeat("/start", &Bytes::new()));
+        }
+        let queues = waiting(&mut senders);
+        assert!(queues.len() == SENDERS && queues.iter().all(|queue| queue.len() > 50));
+    }
+
+    #[test]
+    fn so_much_waits_and_no_more_until_there_is_room_again() {
+        let (also, mut senders) = to("http://old:9190");
+        let large = Bytes::from(vec![b'x'; MOST_BYTES / 2 - 100]);
+        for path in ["/one", "/two", "/dropped"] {
+            also.pass_on("f", repeat(path, &large));
+        }
+        assert_eq!(waiting(&mut senders), [["/one", "/two"]]);
+        for _ in 0..=MOST_WAITING {
+            also.pass_on("f", repeat("/small", &Bytes::new()));
+        }
+        assert_eq!(waiting(&mut senders)[0].len(), MOST_WAITING);
+    }
+
+    #[test]
+    fn the_user_goes_along_and_a_token_does_not() {
+        let request = axum::http::Request::post("/v1/instances/start?a=b")
+            .header("UserName", "ann")
+            .header("Authorization", "Bearer hunter2")
+            .header("Async-Calling", "true");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let repeat = Repeat::new(&parts, Bytes::from_static(b"{}"));
+        assert_eq!((repeat.method.as_str(), repeat.path.as_str()), ("POST", "/v1/instances/start?a=b"));
+        let headers = [("username", "ann"), ("async-calling", "true")];
+        let headers =
+            headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        assert_eq!(repeat.headers, headers);
     }
 }

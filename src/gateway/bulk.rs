@@ -63,7 +63,7 @@ pub(super) async fn record(State(gateway): State<Arc<Gateway>>, scope: Scope, re
     let mut outcomes: Vec<_> = stream::iter(lines).buffer_unordered(AT_ONCE).collect().await;
     outcomes.sort_by_key(|(number, _)| *number);
     let total = outcomes.len();
-    if let Some(also) = &gateway.also {
+    if let Some(also) = gateway.also_for(&parts.headers) {
         // By itself each line is a request that the other service knows.
         for Passable { name, path, line } in
             outcomes.iter_mut().filter_map(|(_, kept)| kept.as_mut().ok()?.take())

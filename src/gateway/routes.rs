@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     body::{self, Body},
     extract::{MatchedPath, Path, Request, State},
-    http::{Method, StatusCode, request::Parts},
+    http::{HeaderMap, Method, StatusCode, request::Parts},
     middleware::{self, Next},
     response::Response,
     routing::{delete, post},
@@ -55,6 +55,13 @@ pub struct Gateway {
     pub apps: Apps,
     /// What a request may cost.
     pub limits: Limits,
+}
+
+impl Gateway {
+    /// The other service, if a request with these headers is to go there too.
+    pub(super) fn also_for(&self, headers: &HeaderMap) -> Option<&Also> {
+        self.also.as_ref().filter(|_| !Also::is_repeat(headers))
+    }
 }
 
 type Shared = State<Arc<Gateway>>;
@@ -133,10 +140,10 @@ pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Response> {
 
 /// Keeps the event of a request, and sends the request on where that is wanted.
 async fn answer(gateway: &Gateway, request: &Parts, body: Bytes, event: HistoryEvent) -> Response {
-    let name = gateway.also.is_some().then(|| publish::key(&event));
+    let also = gateway.also_for(&request.headers).map(|also| (also, publish::key(&event)));
     match keep(gateway, event).await {
         Ok(is_kept) => {
-            if let (Some(also), Some(name), true) = (&gateway.also, name, is_kept) {
+            if let (Some((also, name)), true) = (also, is_kept) {
                 also.pass_on(&name, Repeat::new(request, body));
             }
             answer::kept(&request.headers)

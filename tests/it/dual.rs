@@ -166,6 +166,10 @@ async fn an_end_that_is_lost_there_is_no_loss_here() {
     let lines = pair.iter().map(|recorded| recorded.body.as_str()).collect::<Vec<_>>().join("\n");
     let answer = ask(&serving.address, "POST /v1/instances/events", &[JSON], lines.as_bytes()).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+    // What was sent on once goes no further, or two services that name each other would never rest.
+    let (headers, again) = ([JSON, ("flowtrail-also", "1")], &pair[0]);
+    let answer = ask(&serving.address, &again.request, &headers, again.body.as_bytes()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(serving.end("TERM").await, Some(0));
     // Each line went by itself, in the order of the lines.
     let asked: Vec<_> = old.asked().into_iter().map(|asked| (asked.request, asked.body)).collect();

@@ -108,7 +108,7 @@ fn of_flow(column: &str, here: &Row, there: &Row) -> Option<Reason> {
 
 fn of_step(column: &str, here: &Row, there: &Row) -> Option<Reason> {
     let has_no_word = matches!(column, "status" | "taskname") && there.text("status").is_empty();
-    if has_no_word && here.text("status") != "Completed" && here.text("status") != "Failed" {
+    if has_no_word && !matches!(here.text("status"), "Waiting" | "Completed" | "Failed") {
         return Some(Reason::NoWord);
     }
     if here.has_earlier {

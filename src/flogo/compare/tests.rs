@@ -88,7 +88,7 @@ fn a_step_has_no_status_there_unless_its_task_ended_well_or_badly() {
     for open in ["Started", "Skipped", "Cancelled", "Unknown"] {
         assert_eq!(reasons(&of(open), &of("")), [("status", Some(Reason::NoWord))], "{open}");
     }
-    for ended in ["Completed", "Failed"] {
+    for ended in ["Waiting", "Completed", "Failed"] {
         assert_eq!(reasons(&of(ended), &of("")), [("status", None)], "{ended}");
     }
     assert_eq!(reasons(&of("Started"), &of("Failed")), [("status", None)]);
@@ -98,7 +98,10 @@ fn a_step_has_no_status_there_unless_its_task_ended_well_or_badly() {
 fn a_step_of_several_tasks_or_executions_may_name_another() {
     let two = r#"{"flowChanges":{"0":{"tasks":{"A":{"status":40},"B":{"status":40}}}}}"#;
     let one = r#"{"flowChanges":{"0":{"tasks":{"A":{"status":40},"B":{"status":20}}}}}"#;
-    let of = |task: &str, data: &str| row(Some("3"), &[("taskname", text(task)), ("stepdata", bytes(data))]);
+    let of = |task: &str, data: &str| {
+        let columns = [("taskname", text(task)), ("status", text("Completed")), ("stepdata", bytes(data))];
+        row(Some("3"), &columns)
+    };
     assert_eq!(reasons(&of("A", two), &of("B", two)), [("taskname", Some(Reason::SeveralTasks))]);
     assert_eq!(reasons(&of("A", one), &of("B", one)), [("taskname", None)]);
     let again = Row { has_earlier: true, ..of("A", one) };

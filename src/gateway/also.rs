@@ -43,6 +43,10 @@ const MOST_BYTES: usize = 64 << 20;
 /// How long the other service may take over a request: as long as Flogo's gives a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a connection may rest before it is used again. Flogo's service closes one after 15 seconds, and a request that
+/// meets that would be lost.
+const REST: Duration = Duration::from_secs(5);
+
 /// How long the end of this process waits for what is still to be sent.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -161,6 +165,7 @@ impl Senders {
 fn agent() -> Agent {
     let config = Agent::config_builder()
         .timeout_global(Some(PATIENCE))
+        .max_idle_age(REST)
         .http_status_as_error(false)
         // A request is sent to where it is to go, or not at all.
         .max_redirects(0)

@@ -27,6 +27,7 @@ mod deadletter;
 #[cfg(feature = "dev-stack")]
 mod dev;
 mod doctor;
+mod flogo;
 mod flow;
 mod lag;
 mod output;
@@ -110,6 +111,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
+    /// Move from Flogo's own state service: compare what both have stored
+    Flogo(flogo::Args),
     /// Say which apps' history is to be kept
     App(app::Args),
     /// Ask a runtime to run an instance again
@@ -196,6 +199,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Replay(args) => Box::pin(replay::run(args, config)).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
+        Command::Flogo(args) => Box::pin(flogo::run(args, config)).await,
         Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
         Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
@@ -313,6 +317,8 @@ mod tests {
             &["flow", "list"],
             &["flow", "show"],
             &["config"],
+            &["flogo"],
+            &["flogo", "compare"],
             &["rerun"],
             &["app"],
             &["app", "list"],

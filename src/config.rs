@@ -20,6 +20,7 @@ mod redaction;
 mod sessions;
 mod settings;
 
+pub(crate) use self::settings::check_service;
 pub use self::{
     connection::{Connection, Verify},
     environment::{Environment, READ_ELSEWHERE},
@@ -146,6 +147,8 @@ pub struct Gateway {
     pub sessions: usize,
     /// Whether requests that change history are taken; if not, there are no such requests.
     pub record: bool,
+    /// Address of another state service that every write is sent to as well, `http://host:port`; empty: none.
+    pub also: String,
 }
 
 /// `[rerun]`
@@ -285,6 +288,7 @@ impl Default for Gateway {
             enforce_appstate: false,
             sessions: 8,
             record: true,
+            also: String::new(),
         }
     }
 }

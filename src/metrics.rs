@@ -121,6 +121,8 @@ metrics! {
         "Bytes of the events that wait in the spool for Kafka.";
     GATEWAY_SWITCHED_OFF = "flowtrail_gateway_switched_off_total", Kind::Counter, Count, [],
         "Events that were not kept since their app is switched off.";
+    GATEWAY_ALSO = "flowtrail_gateway_also_total", Kind::Counter, Count, ["outcome"],
+        "Requests for the other state service (gateway.also), by what became of them: sent, refused by it, failed, or dropped since too much waited.";
     HTTP_REFUSED = "flowtrail_http_refused_total", Kind::Counter, Count, ["code"],
         "Requests that were refused for who asked, by the status of their answer.";
     BUILD_INFO = "flowtrail_build_info", Kind::Gauge, Count, ["version"],
@@ -142,6 +144,7 @@ const KNOWN: &[(Metric, &[&str])] = &[
     (REBALANCES, &["assign", "lost", "revoke"]),
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),
+    (GATEWAY_ALSO, &["dropped", "failed", "refused", "sent"]),
     (HTTP_REFUSED, &["401", "403", "429"]),
     (WAYS, &["conflict", "exclusive", "replaced", "staged", "straight"]),
 ];
@@ -366,6 +369,11 @@ pub fn gateway_spool_bytes(bytes: u64) {
 /// An event was not kept, since its app is switched off.
 pub fn gateway_switched_off() {
     counter!(GATEWAY_SWITCHED_OFF.name).increment(1);
+}
+
+/// A request for the other state service: `sent`, `refused`, `failed` or `dropped`.
+pub fn gateway_also(outcome: &'static str) {
+    counter!(GATEWAY_ALSO.name, "outcome" => outcome).increment(1);
 }
 
 /// A request was refused for who asked.

@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     body::{self, Body},
     extract::{MatchedPath, Path, Request, State},
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, Method, StatusCode, request::Parts},
     middleware::{self, Next},
     response::Response,
     routing::{delete, post},
@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    also::{Also, Repeat},
     answer,
     apps::Apps,
     bulk,
@@ -29,6 +30,7 @@ use crate::{
     metrics,
     postgres::{Pool, read},
     proto::v1::HistoryEvent,
+    publish,
     redaction::Rules,
 };
 
@@ -46,6 +48,8 @@ pub struct Limits {
 pub struct Gateway {
     /// Keeps events.
     pub recorder: Recorder,
+    /// The way to another service that gets every write too, if there is one.
+    pub also: Option<Also>,
     /// Asked which executions of a flow are known.
     pub pool: Pool,
     /// Which apps are switched off.
@@ -54,6 +58,13 @@ pub struct Gateway {
     pub limits: Limits,
     /// What is masked before an event is kept.
     pub rules: Option<Arc<Rules>>,
+}
+
+impl Gateway {
+    /// The other service, if a request with these headers is to go there too.
+    pub(super) fn also_for(&self, headers: &HeaderMap) -> Option<&Also> {
+        self.also.as_ref().filter(|_| !Also::is_repeat(headers))
+    }
 }
 
 type Shared = State<Arc<Gateway>>;
@@ -111,7 +122,7 @@ async fn record(
     };
     match read(&body) {
         Ok(event) if !scope.allows(&event) => answer::of_another_user(),
-        Ok(event) => answer(&gateway, &parts.headers, event).await,
+        Ok(event) => answer(&gateway, &parts, body, event).await,
         Err(why) => answer::no_event(&why),
     }
 }
@@ -130,23 +141,30 @@ pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Response> {
     })
 }
 
-async fn answer(gateway: &Gateway, headers: &HeaderMap, event: HistoryEvent) -> Response {
+/// Keeps the event of a request, and sends the request on where that is wanted.
+async fn answer(gateway: &Gateway, request: &Parts, body: Bytes, event: HistoryEvent) -> Response {
+    let also = gateway.also_for(&request.headers).map(|also| (also, publish::key(&event)));
     match keep(gateway, event).await {
-        Ok(()) => answer::kept(headers),
+        Ok(is_kept) => {
+            if let (Some((also, name)), true) = (also, is_kept) {
+                also.pass_on(&name, Repeat::new(request, body));
+            }
+            answer::kept(&request.headers)
+        }
         Err(why) => answer::not_kept(&why),
     }
 }
 
-/// Keeps an event, with what nobody is to read masked, unless its app is switched off.
-pub(super) async fn keep(gateway: &Gateway, mut event: HistoryEvent) -> Result<(), NotKept> {
+/// Keeps an event, with what nobody is to read masked, unless its app is switched off; says whether it is kept.
+pub(super) async fn keep(gateway: &Gateway, mut event: HistoryEvent) -> Result<bool, NotKept> {
     if gateway.apps.is_off(&event) {
         metrics::gateway_switched_off();
-        return Ok(());
+        return Ok(false);
     }
     if let Some(rules) = &gateway.rules {
         rules.redact(&mut event);
     }
-    gateway.recorder.keep(event).await.map(drop)
+    gateway.recorder.keep(event).await.map(|_| true)
 }
 
 /// `DELETE /v1/instances/{flowId}`: the history of the instance goes, from the tables too.
@@ -154,12 +172,12 @@ async fn delete_flow(
     State(gateway): Shared,
     Path(flow): Path<String>,
     caller: Option<Extension<Caller>>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
     match flogo::deleted(&flow) {
         Ok(event) => {
             note(&gateway, caller.as_deref(), "flow.delete", &flow, json!({})).await;
-            answer(&gateway, &headers, event).await
+            answer(&gateway, &request.into_parts().0, Bytes::new(), event).await
         }
         Err(why) => answer::no_event(&why),
     }
@@ -183,11 +201,11 @@ async fn note(gateway: &Gateway, caller: Option<&Caller>, action: &str, object: 
 async fn rewind(
     State(gateway): Shared,
     Path((flow, step)): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
     let before = seen(&gateway, &flow).await;
     match flogo::rewind(&flow, &step, before) {
-        Ok(event) => answer(&gateway, &headers, event).await,
+        Ok(event) => answer(&gateway, &request.into_parts().0, Bytes::new(), event).await,
         Err(why) => answer::no_event(&why),
     }
 }
@@ -211,23 +229,21 @@ async fn ask_within<T>(limit: Duration, ask: impl Future<Output = Option<T>>) ->
 /// `POST` and `DELETE` of `/v1/app/state/{app}`: the app's history is to be kept from now on, or not.
 async fn switch(
     State(gateway): Shared,
-    method: Method,
     Path(app): Path<String>,
     User(user): User,
     caller: Option<Extension<Caller>>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    let (on, at): (bool, Timestamp) = (method == Method::POST, clock::now());
+    let (on, at): (bool, Timestamp) = (request.method() == Method::POST, clock::now());
     match flogo::app_state(&user, &app, on, at) {
         Ok(event) => {
             let action = if on { "app.on" } else { "app.off" };
             note(&gateway, caller.as_deref(), action, &app, json!({ "user": user })).await;
-            let kept = gateway.recorder.keep(event).await;
-            if let Err(why) = kept {
-                return answer::not_kept(&why);
+            let answer = answer(&gateway, &request.into_parts().0, Bytes::new(), event).await;
+            if answer.status().is_success() {
+                gateway.apps.note(&user, &app, on);
             }
-            gateway.apps.note(&user, &app, on);
-            answer::kept(&headers)
+            answer
         }
         Err(why) => answer::no_event(&why),
     }

@@ -25,6 +25,7 @@ fn rendered() -> String {
         gateway_spooled();
         gateway_spool_bytes(4_096);
         gateway_switched_off();
+        gateway_also("sent");
         http_refused(401);
     });
     exposition.lag().set("flow.history", 0, 7, Some(1.5));

@@ -19,6 +19,7 @@ mod crashes;
 mod deadletter;
 mod dev;
 mod doctor;
+mod dual;
 mod flogo_config;
 mod gaps;
 mod gateway;

@@ -17,12 +17,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    also::Repeat,
-    answer,
-    caller::Scope,
-    routes::{Gateway, keep, whole},
-};
+use super::{Gateway, also::Repeat, answer, caller::Scope, whole};
 use crate::{flogo, proto::v1::HistoryEvent, publish, sentence::with_causes};
 
 /// Lines of one body that are on their way to Kafka at once.
@@ -111,7 +106,7 @@ async fn record_line(
         return Err((StatusCode::FORBIDDEN, answer::OF_ANOTHER_USER.to_owned()));
     }
     let name = gateway.also.is_some().then(|| publish::key(&event));
-    let is_kept = keep(gateway, event).await.map_err(|why| (answer::code_of(&why), why.to_string()))?;
+    let is_kept = gateway.keep(event).await.map_err(|why| (answer::code_of(&why), why.to_string()))?;
     Ok(name.filter(|_| is_kept).map(|name| Passable { name, path, line }))
 }
 

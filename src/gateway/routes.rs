@@ -4,9 +4,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    body::{self, Body},
     extract::{MatchedPath, Path, Request, State},
-    http::{HeaderMap, Method, StatusCode, request::Parts},
+    http::{Method, StatusCode, request::Parts},
     middleware::{self, Next},
     response::Response,
     routing::{delete, post},
@@ -16,56 +15,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    also::{Also, Repeat},
-    answer,
-    apps::Apps,
-    bulk,
+    Gateway,
+    also::Repeat,
+    answer, bulk,
     caller::{Scope, User},
     own::Own,
-    recorder::{NotKept, Recorder},
+    whole,
 };
-use crate::{
-    clock, flogo,
-    http::Caller,
-    metrics,
-    postgres::{Pool, read},
-    proto::v1::HistoryEvent,
-    publish,
-    redaction::Rules,
-};
-
-/// What a request may cost.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// From its first byte to its answer. An app that records hangs for as long as its recorder does.
-    pub deadline: Duration,
-    /// Bytes of a body.
-    pub body_bytes: usize,
-}
-
-/// What the requests work with.
-#[derive(Debug)]
-pub struct Gateway {
-    /// Keeps events.
-    pub recorder: Recorder,
-    /// The way to another service that gets every write too, if there is one.
-    pub also: Option<Also>,
-    /// Asked which executions of a flow are known.
-    pub pool: Pool,
-    /// Which apps are switched off.
-    pub apps: Apps,
-    /// What a request may cost.
-    pub limits: Limits,
-    /// What is masked before an event is kept.
-    pub rules: Option<Arc<Rules>>,
-}
-
-impl Gateway {
-    /// The other service, if a request with these headers is to go there too.
-    pub(super) fn also_for(&self, headers: &HeaderMap) -> Option<&Also> {
-        self.also.as_ref().filter(|_| !Also::is_repeat(headers))
-    }
-}
+use crate::{clock, flogo, http::Caller, metrics, postgres::read, proto::v1::HistoryEvent, publish};
 
 type Shared = State<Arc<Gateway>>;
 
@@ -127,24 +84,10 @@ async fn record(
     }
 }
 
-/// A body within the limit, or what is answered to who sent it.
-pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Response> {
-    body::to_bytes(body, most).await.map_err(|error| {
-        let is_too_long =
-            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
-        if is_too_long {
-            let message = format!("the body is longer than {most} bytes (gateway.max_body_bytes)");
-            answer::error(StatusCode::PAYLOAD_TOO_LARGE, &message)
-        } else {
-            answer::error(StatusCode::BAD_REQUEST, &format!("the body ended early: {error}"))
-        }
-    })
-}
-
 /// Keeps the event of a request, and sends the request on where that is wanted.
 async fn answer(gateway: &Gateway, request: &Parts, body: Bytes, event: HistoryEvent) -> Response {
     let also = gateway.also_for(&request.headers).map(|also| (also, publish::key(&event)));
-    match keep(gateway, event).await {
+    match gateway.keep(event).await {
         Ok(is_kept) => {
             if let (Some((also, name)), true) = (also, is_kept) {
                 also.pass_on(&name, Repeat::new(request, body));
@@ -153,18 +96,6 @@ async fn answer(gateway: &Gateway, request: &Parts, body: Bytes, event: HistoryE
         }
         Err(why) => answer::not_kept(&why),
     }
-}
-
-/// Keeps an event, with what nobody is to read masked, unless its app is switched off; says whether it is kept.
-pub(super) async fn keep(gateway: &Gateway, mut event: HistoryEvent) -> Result<bool, NotKept> {
-    if gateway.apps.is_off(&event) {
-        metrics::gateway_switched_off();
-        return Ok(false);
-    }
-    if let Some(rules) = &gateway.rules {
-        rules.redact(&mut event);
-    }
-    gateway.recorder.keep(event).await.map(|_| true)
 }
 
 /// `DELETE /v1/instances/{flowId}`: the history of the instance goes, from the tables too.

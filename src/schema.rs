@@ -101,10 +101,10 @@ fn failed(doing: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Sch
 /// Refuses tables this program can't work with, saying what was found and what is wanted. Asks two questions and changes
 /// nothing; rights on the tables are not needed.
 ///
-/// What only makes questions slow, as an index that is gone, is no reason to refuse: [`differences`] tells it.
-pub async fn validate(client: &Client) -> Result<(), SchemaError> {
+/// What only makes questions slow, as an index that is gone, is no reason to refuse; it is what is given back.
+pub async fn validate(client: &Client) -> Result<Vec<Difference>, SchemaError> {
     status::check(&status(client).await?)?;
-    let mut found = differences(client).await?;
-    found.retain(|difference| difference.breaks);
-    if found.is_empty() { Ok(()) } else { Err(SchemaError::Differs(found)) }
+    let (breaking, slowing): (Vec<_>, Vec<_>) =
+        differences(client).await?.into_iter().partition(|difference| difference.breaks);
+    if breaking.is_empty() { Ok(slowing) } else { Err(SchemaError::Differs(breaking)) }
 }

@@ -183,7 +183,7 @@ async fn validate<W: Write>(
     let client = connect::connect(&config.postgres, "flowtrail-schema").await?;
     let found: Vec<Found> = match schema::validate(&client).await {
         // What only slows is told too.
-        Ok(()) | Err(SchemaError::Differs(_)) => {
+        Ok(_) | Err(SchemaError::Differs(_)) => {
             schema::differences(&client).await?.into_iter().map(Found::from).collect()
         }
         Err(error @ SchemaError::Postgres { .. }) => return Err(error.into()),

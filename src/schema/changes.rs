@@ -41,6 +41,21 @@ pub const CHANGES: &[Change] = &[
         index: None,
         sql: include_str!("sql/0003_bookkeeping.sql"),
     },
+    Change {
+        number: 4,
+        name: "open_flows",
+        needs: 1,
+        index: Some("ft_flowstate_open"),
+        sql: include_str!("sql/0004_open_flows.sql"),
+    },
+    Change {
+        number: 5,
+        name: "flows_by_name",
+        needs: 1,
+        index: Some("ft_flowstate_name"),
+        sql: include_str!("sql/0005_flows_by_name.sql"),
+    },
+    Change { number: 6, name: "views", needs: 1, index: None, sql: include_str!("sql/0006_views.sql") },
 ];
 
 /// The number of the last change this program knows.

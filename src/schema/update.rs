@@ -18,7 +18,11 @@ pub(super) const BOOKKEEPING: &str = include_str!("sql/schema_change.sql");
 
 /// For the session that applies changes. A table is waited for this long only: all others who want it queue up behind a
 /// change that waits. And Postgres is to notice within a second that whoever applied changes was killed.
-const SETTINGS: &str = "SET lock_timeout = '3s'; SET client_connection_check_interval = '1s'";
+const SETTINGS: &str =
+    "SET statement_timeout = 0; SET lock_timeout = '3s'; SET client_connection_check_interval = '1s'";
+
+/// An index that is made beside writers waits for transactions that were open before, and keeps nobody waiting meanwhile.
+const WAIT: &str = "SET lock_timeout = 0";
 
 /// Applies what is missing; waits up to `patience` while another instance does so, and as long for each change whose tables
 /// somebody else holds. Says what it applied. Tables that the Go service made are taken over as they are.
@@ -108,6 +112,7 @@ async fn apply(client: &mut Client, change: &Change) -> Result<(), SchemaError> 
 
 /// Makes an index beside those who write. Postgres leaves an index that was broken off behind, as one that is not valid.
 async fn make_index(client: &Client, change: &Change, index: &str) -> Result<(), SchemaError> {
+    client.batch_execute(WAIT).await.map_err(applying(change))?;
     let sql = "SELECT indisvalid AND indisready FROM pg_index WHERE indexrelid = to_regclass($1)";
     let found = client.query_opt(sql, &[&index]).await.map_err(applying(change))?;
     let is_whole = found.map(|row| row.get::<_, bool>(0));
@@ -118,6 +123,7 @@ async fn make_index(client: &Client, change: &Change, index: &str) -> Result<(),
     if is_whole != Some(true) {
         client.batch_execute(change.sql).await.map_err(applying(change))?;
     }
+    client.batch_execute(SETTINGS).await.map_err(applying(change))?;
     record(client, change).await
 }
 

@@ -56,7 +56,7 @@ impl WantedIndex {
 }
 
 /// All that the schema changes make, but for those that only people's lists use.
-pub const WANTED_INDEXES: [WantedIndex; 20] = [
+pub const WANTED_INDEXES: [WantedIndex; 22] = [
     unique("appstate", "userid, appname"),
     unique("flowstate", "flowinstanceid"),
     WantedIndex {
@@ -65,6 +65,8 @@ pub const WANTED_INDEXES: [WantedIndex; 20] = [
         ..unique("flowstate", "rerunofflowinstanceid")
     },
     WantedIndex { unique: false, ..unique("flowstate", "starttime, flowinstanceid") },
+    WantedIndex { rows: Some("(phase < 2)"), unique: false, ..unique("flowstate", "starttime") },
+    WantedIndex { unique: false, ..unique("flowstate", "appname, flowname, starttime") },
     unique("ft_audit", "id"),
     unique("ft_dead_letter", "id"),
     unique("ft_dead_letter", "topic, partition, recordoffset, payloadhash"),

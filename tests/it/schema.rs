@@ -22,6 +22,7 @@ mod adopted;
 mod exported;
 mod indexes;
 mod previous;
+mod roles;
 mod shape;
 mod view_plans;
 mod views;

@@ -203,7 +203,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
         Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
-        Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
+        Command::Schema(args) => Box::pin(schema::run(args, config)).await,
         Command::Token(args) => token::run(args, config).map(Outcome::from),
         Command::Config(args) => config::run(&args, &loaded).map(Outcome::from),
     }

@@ -34,7 +34,7 @@ use crate::{
         keeps_sessions,
     },
     redaction::{RuleError, Rules},
-    schema::{self, SchemaError},
+    schema::{self, Difference, SchemaError},
 };
 
 /// How long Kafka may take to answer at start.
@@ -163,7 +163,7 @@ pub(crate) async fn ready_tables(config: &Config, health: &Health) -> Result<(),
     let mut client = connect::connect(&config.postgres, "flowtrail-schema").await?;
     health.met(Condition::Database);
     match config.schema.mode {
-        SchemaMode::Validate => schema::validate(&client).await?,
+        SchemaMode::Validate => warn_of(&schema::validate(&client).await?),
         SchemaMode::Update => {
             for change in schema::update(&mut client, SCHEMA_PATIENCE).await? {
                 tracing::info!(
@@ -173,11 +173,24 @@ pub(crate) async fn ready_tables(config: &Config, health: &Health) -> Result<(),
                     "schema change applied"
                 );
             }
+            warn_of(&schema::validate(&client).await?);
         }
         SchemaMode::None => {}
     }
     health.met(Condition::Schema);
     Ok(())
+}
+
+/// What is not as it should be, but no reason not to collect.
+fn warn_of(differences: &[Difference]) {
+    for Difference { said, mend, .. } in differences {
+        tracing::warn!(
+            event = "schema_differs",
+            said,
+            mend,
+            "the tables are not as the schema changes made them"
+        );
+    }
 }
 
 struct ConsumerThread {

@@ -26,6 +26,7 @@ mod index;
 mod now;
 mod rights;
 
+pub(crate) use self::index::INDEXES;
 pub use self::{
     disk::{Disk, Room},
     index::{Index, WANTED_INDEXES, WantedIndex},
@@ -159,7 +160,7 @@ impl Look {
             Err(schema::SchemaError::Postgres { doing, source }) => {
                 Err(format!("{doing}: {}", sentence(&source)))
             }
-            judged => Ok(judged.map_err(|error| error.to_string())),
+            judged => Ok(judged.map(drop).map_err(|error| error.to_string())),
         }
     }
 

@@ -86,10 +86,10 @@ struct Narrowing {
 #[command(next_help_heading = "Onto a topic")]
 struct Copying {
     /// Records a second [default: as fast as possible]
-    #[arg(long, value_name = "N", requires = "into_topic", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "into", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Copy flows as new ones, which name the old ones as what they re-run
-    #[arg(long, requires = "into_topic")]
+    #[arg(long, conflicts_with = "into")]
     new_instance_ids: bool,
 }
 
@@ -97,7 +97,7 @@ struct Copying {
 #[command(next_help_heading = "Into emptied tables")]
 struct Rebuilding {
     /// Fill tables that were emptied from all that is on the topic
-    #[arg(long, requires = "into", conflicts_with_all = ["since", "until", "partitions", "flows", "flow_file", "app", "status", "where_missing", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["into_topic", "since", "until", "partitions", "flows", "flow_file", "app", "status", "where_missing", "dry_run"])]
     rebuild: bool,
     /// Make the index that lists of flows use when all is stored, not before; takes the role that owns the tables
     #[arg(long, requires = "rebuild")]

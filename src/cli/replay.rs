@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Change nothing: show what would be stored, or count what would be copied
     #[arg(long)]
     dry_run: bool,
+    /// Begin at the beginning, though an earlier process has stored some of it
+    #[arg(long, conflicts_with = "into_topic")]
+    anew: bool,
     /// Name of the replay: one that was begun under it goes on [default: made of these flags]
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
@@ -166,15 +169,8 @@ fn job(args: &Args, selection: Selection, config: &Config) -> anyhow::Result<Job
     let mut flows: Vec<&str> = selection.flows.iter().flatten().map(String::as_str).collect();
     flows.sort_unstable();
     let sink = args.into_topic.as_deref().map_or("postgres".to_owned(), |topic| format!("topic {topic}"));
-    let narrowed = format!(
-        "{:?}",
-        (
-            &args.narrowing.app,
-            &args.narrowing.status,
-            args.narrowing.where_missing,
-            args.copying.new_instance_ids
-        )
-    );
+    let ways = (args.copying.new_instance_ids, args.rebuilding.rebuild);
+    let narrowed = format!("{:?} {ways:?}", args.narrowing);
     let topics = selection.wanted.topics.join(" ");
     let slice = args.slice.words();
     let words = [&[sink.as_str(), &topics, &slice, &narrowed, &config.kafka.group], &flows[..]].concat();
@@ -198,7 +194,7 @@ fn job(args: &Args, selection: Selection, config: &Config) -> anyhow::Result<Job
         "new_instance_ids": args.copying.new_instance_ids,
         "rebuild": args.rebuilding.rebuild,
     });
-    Ok(Job { group, selection, by: actor(), asked })
+    Ok(Job { group, selection, anew: args.anew, by: actor(), asked })
 }
 
 fn edge(edge: &crate::kafka::slice::Edge) -> serde_json::Value {
@@ -276,6 +272,8 @@ mod tests {
             group(&["--into", "postgres", "--since", "-3h", "--flow", "a", "--flow", "b"]),
             group(&["--into-topic", "t", "--since", "-2h", "--flow", "a", "--flow", "b"]),
             group(&["--into", "postgres", "--since", "-2h", "--flow", "a"]),
+            group(&["--into", "postgres"]),
+            group(&["--into", "postgres", "--rebuild"]),
             group(&["--into-topic", "t"]),
             group(&["--into-topic", "t", "--new-instance-ids"]),
             group(&["--into-topic", "u"]),
@@ -300,6 +298,7 @@ mod tests {
             &["--into", "postgres", "--rebuild", "--flow", "a"],
             &["--into", "postgres", "--index-last"],
             &["--into-topic", "t", "--rebuild"],
+            &["--into-topic", "t", "--anew"],
             &["--into-topic", "t", "--name", "a b"],
         ] {
             assert!(Cli::try_parse_from([&["x"], flags].concat()).is_err(), "{flags:?}");

@@ -22,7 +22,7 @@ use tokio::{process::Command, task::spawn_blocking};
 use super::{ran, told};
 use crate::{
     collecting::{collect_all, stored},
-    program::configured,
+    program::{configured, send as interrupt},
     rows,
     servers::{self, until},
     topics::{Raw, ends, group_offsets, put},
@@ -172,9 +172,12 @@ async fn a_replay_that_is_killed_leaves_no_half_and_no_doubles() {
     let topic = servers::topic(5).await;
     send(&config, &traffic(91, 12_000), 0).await.unwrap();
     let arguments = ["--into-topic", topic.as_str()];
-    for _ in 0..2 {
-        begun(&config, &topic, &arguments).await.kill().await.unwrap();
-    }
+    begun(&config, &topic, &arguments).await.kill().await.unwrap();
+    let stopped = begun(&config, &topic, &arguments).await;
+    interrupt(stopped.id().unwrap(), "INT").await;
+    let stopped = tokio::time::timeout(servers::PATIENCE, stopped.wait_with_output()).await.unwrap().unwrap();
+    let said = String::from_utf8(stopped.stderr).unwrap();
+    assert!(stopped.status.code() == Some(1) && said.contains("stopped before the end"), "{said}");
     let copied = read(&config, &topic).await.len();
     let done = told(&config, &arguments).await;
     assert_eq!(u64::try_from(read(&config, &topic).await.len() - copied).unwrap(), done["replayed"]);

@@ -13,7 +13,7 @@ use flowtrail::{
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::{Header, Headers as _, Message as _},
 };
 use serde_json::json;
@@ -84,6 +84,10 @@ async fn read(config: &Config, topic: &str) -> Vec<Seen> {
                     }),
                 }),
                 Err(KafkaError::PartitionEOF(_)) => left -= 1,
+                // It connects again; whoever waits gives up by itself.
+                Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+                )) => {}
                 Err(error) => panic!("{error}"),
             }
         }

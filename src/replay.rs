@@ -72,6 +72,8 @@ pub struct Job {
     pub group: String,
     /// What is replayed.
     pub selection: Selection,
+    /// Into Postgres: what an earlier process did of it counts for nothing.
+    pub anew: bool,
     /// Who asked for it, for `ft_audit`.
     pub by: String,
     /// What was asked for, for `ft_audit`.

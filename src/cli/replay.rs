@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Change nothing: show what would be stored, or count what would be copied
     #[arg(long)]
     dry_run: bool,
+    /// Begin at the beginning, though an earlier process has stored some of it
+    #[arg(long, conflicts_with = "into_topic")]
+    anew: bool,
     /// Name of the replay: one that was begun under it goes on [default: made of these flags]
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
@@ -86,10 +89,10 @@ struct Narrowing {
 #[command(next_help_heading = "Onto a topic")]
 struct Copying {
     /// Records a second [default: as fast as possible]
-    #[arg(long, value_name = "N", requires = "into_topic", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "into", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Copy flows as new ones, which name the old ones as what they re-run
-    #[arg(long, requires = "into_topic")]
+    #[arg(long, conflicts_with = "into")]
     new_instance_ids: bool,
 }
 
@@ -97,7 +100,7 @@ struct Copying {
 #[command(next_help_heading = "Into emptied tables")]
 struct Rebuilding {
     /// Fill tables that were emptied from all that is on the topic
-    #[arg(long, requires = "into", conflicts_with_all = ["since", "until", "partitions", "flows", "flow_file", "app", "status", "where_missing", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["into_topic", "since", "until", "partitions", "flows", "flow_file", "app", "status", "where_missing", "dry_run"])]
     rebuild: bool,
     /// Make the index that lists of flows use when all is stored, not before; takes the role that owns the tables
     #[arg(long, requires = "rebuild")]
@@ -166,15 +169,8 @@ fn job(args: &Args, selection: Selection, config: &Config) -> anyhow::Result<Job
     let mut flows: Vec<&str> = selection.flows.iter().flatten().map(String::as_str).collect();
     flows.sort_unstable();
     let sink = args.into_topic.as_deref().map_or("postgres".to_owned(), |topic| format!("topic {topic}"));
-    let narrowed = format!(
-        "{:?}",
-        (
-            &args.narrowing.app,
-            &args.narrowing.status,
-            args.narrowing.where_missing,
-            args.copying.new_instance_ids
-        )
-    );
+    let ways = (args.copying.new_instance_ids, args.rebuilding.rebuild);
+    let narrowed = format!("{:?} {ways:?}", args.narrowing);
     let topics = selection.wanted.topics.join(" ");
     let slice = args.slice.words();
     let words = [&[sink.as_str(), &topics, &slice, &narrowed, &config.kafka.group], &flows[..]].concat();
@@ -198,7 +194,7 @@ fn job(args: &Args, selection: Selection, config: &Config) -> anyhow::Result<Job
         "new_instance_ids": args.copying.new_instance_ids,
         "rebuild": args.rebuilding.rebuild,
     });
-    Ok(Job { group, selection, by: actor(), asked })
+    Ok(Job { group, selection, anew: args.anew, by: actor(), asked })
 }
 
 fn edge(edge: &crate::kafka::slice::Edge) -> serde_json::Value {
@@ -276,6 +272,8 @@ mod tests {
             group(&["--into", "postgres", "--since", "-3h", "--flow", "a", "--flow", "b"]),
             group(&["--into-topic", "t", "--since", "-2h", "--flow", "a", "--flow", "b"]),
             group(&["--into", "postgres", "--since", "-2h", "--flow", "a"]),
+            group(&["--into", "postgres"]),
+            group(&["--into", "postgres", "--rebuild"]),
             group(&["--into-topic", "t"]),
             group(&["--into-topic", "t", "--new-instance-ids"]),
             group(&["--into-topic", "u"]),
@@ -300,6 +298,7 @@ mod tests {
             &["--into", "postgres", "--rebuild", "--flow", "a"],
             &["--into", "postgres", "--index-last"],
             &["--into-topic", "t", "--rebuild"],
+            &["--into-topic", "t", "--anew"],
             &["--into-topic", "t", "--name", "a b"],
         ] {
             assert!(Cli::try_parse_from([&["x"], flags].concat()).is_err(), "{flags:?}");

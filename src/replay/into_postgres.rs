@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::{Job, Part, Progress, Read, ReplayError, feed::Feeder, reading::Reading, reading::blocking};
@@ -79,7 +80,7 @@ pub async fn into_postgres(
     let failed = |error| PostgresError::of_statement(&config.postgres, error);
     let mut reading =
         Reading::prepare(config, &job.selection, &job.group, false, progress, stop.clone()).await?;
-    let begun = read_offsets(&client, &job.group, &reading.partitions()).await.map_err(failed)?;
+    let begun = begun(&client, job, rebuild, &reading).await.map_err(failed)?;
     if let Some(rebuild) = rebuild {
         if begun.is_empty() && !rebuild.even_if_not_empty && holds_rows(&client).await.map_err(failed)? {
             return Err(ReplayError::NotEmpty);
@@ -88,8 +89,6 @@ pub async fn into_postgres(
             put_off_list_index(&client).await.map_err(failed)?;
         }
     }
-    let begun: Vec<(Partition, Offset)> =
-        begun.into_iter().map(|(partition, stored)| (partition, stored.next)).collect();
     reading.resume(&begun);
     let note = audit(&client, &job.by, "replay", &job.group, &job.asked).await.map_err(failed)?;
     let stored = Box::pin(run(config, job, reading, &begun, &shown, &stop)).await;
@@ -107,6 +106,22 @@ pub async fn into_postgres(
     // Last, since with them goes the knowledge that anything was left to do.
     forget_offsets(&client, &job.group).await.map_err(failed)?;
     Ok(stored)
+}
+
+/// Where an earlier process of the replay stopped. A rebuild that finds nothing in the tables was begun before they were
+/// emptied again: what was done then is gone.
+async fn begun(
+    client: &Client,
+    job: &Job,
+    rebuild: Option<Rebuild>,
+    reading: &Reading,
+) -> Result<Vec<(Partition, Offset)>, tokio_postgres::Error> {
+    if job.anew || (rebuild.is_some() && !holds_rows(client).await?) {
+        forget_offsets(client, &job.group).await?;
+        return Ok(Vec::new());
+    }
+    let begun = read_offsets(client, &job.group, &reading.partitions()).await?;
+    Ok(begun.into_iter().map(|(partition, stored)| (partition, stored.next)).collect())
 }
 
 async fn run(

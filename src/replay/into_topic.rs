@@ -107,16 +107,14 @@ pub async fn into_topic(
         topic: target.topic.clone(),
         servers: config.kafka.bootstrap_servers.clone(),
     })?;
-    let reading =
-        Reading::prepare(config, &job.selection, &job.group, target.new_instance_ids, progress, stop.clone())
-            .await?;
-    let note = Note::begin(config, job).await?;
     let (kafka, group) = (config.kafka.clone(), job.group.clone());
-    let copied = blocking(move || {
-        let transactions = Transactions::take_over(&kafka, &group)?;
-        Copier::new(reading, transactions, target, group)?.run()
-    })
-    .await;
+    // First of all: what an earlier process left open on a topic that is read keeps what is behind it from being read.
+    let transactions = blocking(move || Ok(Transactions::take_over(&kafka, &group)?)).await?;
+    let all_flows = target.new_instance_ids;
+    let reading = Reading::prepare(config, &job.selection, &job.group, all_flows, progress, stop).await?;
+    let note = Note::begin(config, job).await?;
+    let group = job.group.clone();
+    let copied = blocking(move || Copier::new(reading, transactions, target, group)?.run()).await;
     let noted = match &copied {
         Ok(copied) => note.end(config, &json!({ "copied": copied })).await,
         Err(error) => note.end(config, &json!({ "error": error.to_string() })).await,

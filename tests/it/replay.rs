@@ -33,7 +33,7 @@ fn job(config: &Config) -> Job {
     let wanted = Wanted { topics: config.kafka.topics.clone(), ..Wanted::default() };
     let selection = Selection { wanted, spill_folder: std::env::temp_dir(), ..Selection::default() };
     let group = replay::group(&servers::unique("of-a-test"));
-    Job { group, selection, by: "night".to_owned(), asked: json!({}) }
+    Job { group, selection, anew: false, by: "night".to_owned(), asked: json!({}) }
 }
 
 async fn replayed(config: &Config, job: &Job) -> Result<Stored, ReplayError> {
@@ -165,6 +165,31 @@ async fn a_replay_that_is_killed_goes_on_where_it_stopped() {
     assert!(resumed > 0 && done["read"]["records"].as_u64().unwrap() <= 8_400 - 2_000, "{done}");
     assert_stored(&config, &records).await;
     assert_eq!(unfinished(&client).await, 0);
+}
+
+/// A replay was cut off when it had stored the first records of partition 0, and they were lost since.
+async fn cut_off_long_ago(client: &Client, config: &Config, name: &str, next: i64) {
+    let sql = "INSERT INTO ft_offset (consumergroup, topic, partition, nextoffset) VALUES ($1, $2, 0, $3)";
+    client.execute(sql, &[&replay::group(name), &config.kafka.topics[0], &next]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_process_did_counts_unless_it_is_said_not_to() {
+    let config = servers::config(1).await;
+    let records = traffic(88, 500);
+    send(&config, &records, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    let arguments = ["--into", "postgres", "--name", "long-ago", "--anew"];
+    cut_off_long_ago(&client, &config, "long-ago", 200).await;
+    let done = told(&config, &arguments[..4]).await;
+    assert_eq!(done["read"]["records"], json!(records.len() - 200));
+    cut_off_long_ago(&client, &config, "long-ago", 200).await;
+    let done = told(&config, &arguments).await;
+    assert_eq!(
+        (&done["read"]["records"], &done["partitions"][0]["resumed"]),
+        (&json!(records.len()), &json!(false))
+    );
+    assert_stored(&config, &records).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

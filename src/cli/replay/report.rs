@@ -95,6 +95,11 @@ pub(super) fn stored(stored: &Stored, format: Format, rebuild: bool, began: Inst
         let superseded = many(stored.superseded, "superseded step");
         sentences.push(format!("{superseded}, {} that are new", many(stored.dead_letters, "dead letter")));
     }
+    if stored.partitions.iter().any(|part| part.resumed) {
+        sentences.push(
+            "what an earlier process had stored of it was left out; --anew replays all of it".to_owned(),
+        );
+    }
     if rebuild {
         sentences.extend(stored.partitions.iter().filter_map(lost));
     }

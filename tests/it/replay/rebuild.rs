@@ -6,7 +6,7 @@ use flowtrail::config::Config;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use super::{differs, ran, unfinished};
+use super::{cut_off_long_ago, differs, ran, unfinished};
 use crate::{
     collecting::{Collecting, until_stored},
     program::{configured, done},
@@ -96,5 +96,17 @@ async fn an_index_that_was_put_off_is_made_by_whoever_brings_the_rebuild_to_its_
     done(configured(&config, ["replay", "--into", "postgres", "--rebuild", "--index-last"]).arg("--yes"))
         .await;
     assert!(has_list_index(&client).await);
+    assert_stored(&config, &records).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_rebuild_did_before_the_tables_were_emptied_again_counts_for_nothing() {
+    let config = servers::config(1).await;
+    let records = traffic(97, 500);
+    send(&config, &records, 0).await.unwrap();
+    let client = servers::connect_to(&config).await;
+    cut_off_long_ago(&client, &config, "emptied", 200).await;
+    let mut command = configured(&config, ["replay", "--into", "postgres", "--rebuild", "--name", "emptied"]);
+    done(&mut command).await;
     assert_stored(&config, &records).await;
 }

@@ -63,7 +63,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 27] = [
+pub(super) const SETTINGS: [Setting; 28] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -133,6 +133,10 @@ pub(super) const SETTINGS: [Setting; 27] = [
         slot: |c| Slot::Size(&mut c.gateway.sessions, range(1, 1_000, "sessions")),
     },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
+    Setting {
+        key: "schema.partitions",
+        slot: |c| Slot::Size(&mut c.schema.partitions, range(0, 256, "partitions")),
+    },
 ];
 
 /// The setting of that name.

@@ -165,7 +165,7 @@ pub(crate) async fn ready_tables(config: &Config, health: &Health) -> Result<(),
     match config.schema.mode {
         SchemaMode::Validate => warn_of(&schema::validate(&client).await?),
         SchemaMode::Update => {
-            for change in schema::update(&mut client, SCHEMA_PATIENCE).await? {
+            for change in schema::update(&mut client, SCHEMA_PATIENCE, config.schema.partitions).await? {
                 tracing::info!(
                     event = "schema_changed",
                     number = change.number,

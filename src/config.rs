@@ -163,6 +163,9 @@ pub struct Rerun {
 pub struct Schema {
     /// What a server does at start about tables that are not as wanted.
     pub mode: SchemaMode,
+    /// In how many partitions `steps` and `flowstate` are made where they are not there yet; 0 for none. Later it says only how
+    /// many the exported SQL is for.
+    pub partitions: usize,
 }
 
 /// What a server does at start about tables that are not as wanted.
@@ -295,6 +298,6 @@ impl Default for Gateway {
 
 impl Default for Schema {
     fn default() -> Self {
-        Self { mode: SchemaMode::Validate }
+        Self { mode: SchemaMode::Validate, partitions: 0 }
     }
 }

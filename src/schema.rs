@@ -8,6 +8,7 @@ mod adopt;
 mod changes;
 mod export;
 mod holder;
+mod partition;
 mod shape;
 mod status;
 mod update;
@@ -66,6 +67,11 @@ pub enum SchemaError {
     /// Tables of these names are there, and flowtrail can't take them over as they are. Nothing was done to them.
     #[error("tables of these names are there and are not what flowtrail expects: {}. Then begin again", list(.0))]
     Foreign(Vec<Difference>),
+    /// They are to be made in partitions, and are there in one piece.
+    #[error(
+        "schema.partitions says how tables are made, and they are there already; set it to 0, or begin with an empty database"
+    )]
+    OnePiece,
     /// Somebody else is applying changes.
     #[error("{} applies schema changes and was waited for for {} s; try again when it is done{}",
         holder.as_ref().map_or_else(|| "another instance".to_owned(), Holder::to_string), waited.as_secs(),

@@ -99,6 +99,9 @@ struct Args {
     /// Settings of the local Postgres, as NAME=VALUE, as for `auto_explain`; may be repeated
     #[arg(long = "postgres-set", value_name = "SETTING")]
     postgres_settings: Vec<String>,
+    /// In how many partitions the large tables are made
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    partitions: usize,
     /// After each drain, show the statements that Postgres spent its time on; counting them takes some of it
     #[arg(long)]
     statements: bool,
@@ -332,7 +335,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
-    let databases = Databases { url: stack.database_url().expose_secret().to_owned() };
+    let url = stack.database_url().expose_secret().to_owned();
+    let databases = Databases { url, partitions: args.partitions };
     let log = stack.data_dir().join("collector.log");
     let mut report = Report::new(&databases, stack.data_dir(), args).await?;
     for (number, part) in args.parts().into_iter().enumerate() {
@@ -443,6 +447,7 @@ impl Rounds<'_> {
 /// The server, and the databases made there.
 struct Databases {
     url: String,
+    partitions: usize,
 }
 
 impl Databases {
@@ -450,7 +455,7 @@ impl Databases {
     async fn create(&self, name: &str) -> anyhow::Result<String> {
         let url = self.create_empty(name).await?;
         let mut client = connect(&url).await?;
-        schema::update(&mut client, SCHEMA_PATIENCE).await?;
+        schema::update(&mut client, SCHEMA_PATIENCE, self.partitions).await?;
         client.batch_execute("CHECKPOINT").await?;
         Ok(url)
     }

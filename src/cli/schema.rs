@@ -135,7 +135,7 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> 
     let mut output = Output::stdout();
     let outcome = match args.command {
         Command::Export(args) => {
-            export(&args, &mut output)?;
+            export(&args, config.schema.partitions, &mut output)?;
             Outcome::Done
         }
         Command::Status { format } => {
@@ -162,9 +162,9 @@ async fn update<W: Write>(
 ) -> anyhow::Result<()> {
     let mut client = connect::connect(&config.postgres, "flowtrail-schema").await?;
     let (did, changes) = if dry_run {
-        ("would apply", schema::would_apply(&client).await?)
+        ("would apply", schema::would_apply(&client, config.schema.partitions).await?)
     } else {
-        ("applied", schema::update(&mut client, wait).await?)
+        ("applied", schema::update(&mut client, wait, config.schema.partitions).await?)
     };
     for change in &changes {
         output.line(&format!("{did} {} {}", change.number, change.name))?;
@@ -205,10 +205,10 @@ fn changes_differ(error: &SchemaError) -> Found {
     Found { object: "ft_schema_change".to_owned(), effect: "breaks", said, mend }
 }
 
-fn export<W: Write>(args: &ExportArgs, output: &mut Output<W>) -> anyhow::Result<()> {
+fn export<W: Write>(args: &ExportArgs, partitions: usize, output: &mut Output<W>) -> anyhow::Result<()> {
     let sql = match args.upgrade_from {
-        None => schema::create_sql(),
-        Some(from) => schema::upgrade_sql(from).ok_or_else(|| {
+        None => schema::create_sql(partitions),
+        Some(from) => schema::upgrade_sql(from, partitions).ok_or_else(|| {
             UsageError(format!("--upgrade-from {from}: there are changes 1 to {}", CHANGES.len()))
         })?,
     };

@@ -74,7 +74,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 33] = [
+pub(super) const SETTINGS: [Setting; 34] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -153,6 +153,10 @@ pub(super) const SETTINGS: [Setting; 33] = [
     Setting { key: "redaction.salt", slot: |c| Slot::Secret(&mut c.redaction.salt, redaction::check_salt) },
     Setting { key: "redaction.keep_unreadable", slot: |c| Slot::Switch(&mut c.redaction.keep_unreadable) },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
+    Setting {
+        key: "schema.partitions",
+        slot: |c| Slot::Size(&mut c.schema.partitions, range(0, 256, "partitions")),
+    },
 ];
 
 /// The setting of that name.

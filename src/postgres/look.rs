@@ -26,7 +26,6 @@ mod index;
 mod now;
 mod rights;
 
-pub(crate) use self::index::INDEXES;
 pub use self::{
     disk::{Disk, Room},
     index::{Index, WANTED_INDEXES, WantedIndex},

@@ -6,22 +6,25 @@ use super::{
     adopt,
     changes::{CHANGES, Change, last_known},
     holder::LOCK,
+    partition::{self, Parts},
     update::BOOKKEEPING,
 };
 
-/// SQL that makes the tables in a database that has none of ours; those of the Go service are taken over.
-pub fn create_sql() -> String {
-    script(0)
+/// SQL that makes the tables in a database that has none of ours, the large ones in so many partitions, 0 for none. Then those of
+/// the Go service are taken over; parted they can't be.
+pub fn create_sql(partitions: usize) -> String {
+    script(0, partitions)
 }
 
-/// SQL that brings a database from this change to the last one; nothing if there is no such change.
-pub fn upgrade_sql(from: i32) -> Option<String> {
-    (1..=last_known()).contains(&from).then(|| script(from))
+/// SQL that brings a database from this change to the last one; nothing if there is no such change. `partitions` has to be as the
+/// tables were made.
+pub fn upgrade_sql(from: i32, partitions: usize) -> Option<String> {
+    (1..=last_known()).contains(&from).then(|| script(from, partitions))
 }
 
 /// What [`super::update`] does, as text. Every change looks first whether it comes next, so a script that is run twice, or that
 /// goes on after an error, does no harm.
-fn script(from: i32) -> String {
+fn script(from: i32, partitions: usize) -> String {
     let mut sql = format!(
         "-- flowtrail {}: the tables from schema change {from} to {}. For their owner, as\n\
          -- psql --set ON_ERROR_STOP=1 --file FILE DATABASE\n",
@@ -30,27 +33,30 @@ fn script(from: i32) -> String {
     );
     for change in CHANGES.iter().filter(|change| change.number > from) {
         match change.index {
-            None => in_a_transaction(&mut sql, change),
-            Some(index) => beside_writers(&mut sql, change, index),
+            None => in_a_transaction(&mut sql, change, partitions),
+            Some(index) => beside_writers(&mut sql, change, index, partitions),
         }
     }
     sql
 }
 
-fn in_a_transaction(sql: &mut String, change: &Change) {
+fn in_a_transaction(sql: &mut String, change: &Change, partitions: usize) {
     let (bookkeeping, adopt) =
         if change.number == adopt::CHANGE { (BOOKKEEPING, adopt::SQL) } else { ("", "") };
     push(
         sql,
         &format!("\n-- change {}: {}\nBEGIN;\n{bookkeeping}{}", change.number, change.name, is_next(change)),
     );
+    if change.number == adopt::CHANGE {
+        push(sql, &partition::tables(partitions));
+    }
     push(sql, adopt);
     push(sql, change.sql);
     push(sql, &format!("{}COMMIT;\n", record(change)));
 }
 
 /// An index beside those who write can't be made in a transaction. What an earlier run left behind is made again.
-fn beside_writers(sql: &mut String, change: &Change, index: &str) {
+fn beside_writers(sql: &mut String, change: &Change, index: &str, partitions: usize) {
     push(
         sql,
         &format!(
@@ -60,8 +66,21 @@ fn beside_writers(sql: &mut String, change: &Change, index: &str) {
             is_next(change)
         ),
     );
-    push(sql, &format!("DROP INDEX CONCURRENTLY IF EXISTS {index};\n"));
-    push(sql, change.sql);
+    match Parts::of(change).filter(|_| partitions > 0) {
+        None => {
+            push(sql, &format!("DROP INDEX CONCURRENTLY IF EXISTS {index};\n"));
+            push(sql, change.sql);
+        }
+        Some(parts) => {
+            // Of a parted index no part can be dropped beside writers, and while it is not noted nothing needs the whole.
+            push(sql, &format!("DROP INDEX IF EXISTS {index};\n{}", parts.whole()));
+            for partition in parts.made(partitions) {
+                push(sql, &format!("DROP INDEX CONCURRENTLY IF EXISTS {};\n", parts.name(&partition)));
+                push(sql, &parts.part(&partition));
+                push(sql, &parts.attach(&partition));
+            }
+        }
+    }
     push(
         sql,
         &format!(
@@ -117,12 +136,12 @@ mod tests {
     fn an_upgrade_holds_the_changes_after_the_one_it_is_from() {
         let last = CHANGES.last().unwrap();
         for from in 1..last_known() {
-            let sql = upgrade_sql(from).unwrap();
+            let sql = upgrade_sql(from, 0).unwrap();
             for change in CHANGES {
                 assert_eq!(sql.contains(change.sql.trim()), change.number > from, "{from}: {}", change.name);
             }
         }
-        assert!(create_sql().contains(CHANGES[0].sql) && create_sql().contains(last.sql.trim()));
-        assert_eq!((upgrade_sql(0), upgrade_sql(last_known() + 1)), (None, None));
+        assert!(create_sql(0).contains(CHANGES[0].sql) && create_sql(4).contains(last.sql.trim()));
+        assert_eq!((upgrade_sql(0, 0), upgrade_sql(last_known() + 1, 0)), (None, None));
     }
 }

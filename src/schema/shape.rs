@@ -3,7 +3,7 @@
 use tokio_postgres::{Client, Row};
 
 use super::{SchemaError, failed};
-use crate::postgres::look::{INDEXES, Index, WANTED_INDEXES, WantedIndex};
+use crate::postgres::look::{Index, WANTED_INDEXES, WantedIndex};
 
 const COLUMNS: &str = include_str!("columns.txt");
 
@@ -23,7 +23,8 @@ pub struct Difference {
 /// What is not as the changes of this program made it, in the order of tables and columns. What is there besides is only a
 /// difference if rows would be refused for it.
 ///
-/// Reads the catalogue, for which nobody needs a right. Only means something where all changes are applied.
+/// Reads the catalogue, for which nobody needs a right and waits for no lock: so defaults and conditions of indexes are looked
+/// for, not at. Only means something where all changes are applied.
 pub async fn differences(client: &Client) -> Result<Vec<Difference>, SchemaError> {
     let wanted: Vec<Column<'static>> = wanted().map(|(_, column)| column).collect();
     let wanted_indexes: Vec<&WantedIndex> = WANTED_INDEXES.iter().collect();
@@ -92,6 +93,14 @@ impl<'a> Column<'a> {
         Some(Self { table, name, kind: kind.unwrap_or(rest), not_null: kind.is_some(), default })
     }
 
+    fn given(&self) -> Given {
+        match self.default {
+            None => Given::Nothing,
+            Some(IDENTITY) => Given::Identity,
+            Some(_) => Given::Default,
+        }
+    }
+
     /// What stands behind its name where it is made.
     fn definition(&self) -> String {
         let null = if self.not_null { " NOT NULL" } else { "" };
@@ -113,13 +122,21 @@ struct Found {
     name: String,
     kind: String,
     not_null: bool,
-    default: Option<String>,
+    default: Given,
 }
 
+/// What a column gets that a row says nothing of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Nothing,
+    Default,
+    Identity,
+}
+
+/// What the default is is not asked: from Postgres 18 on, an expression is shown only once whoever has locked the table is done.
 const FOUND: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-        CASE WHEN a.attidentity <> '' THEN 'identity' ELSE pg_get_expr(d.adbin, d.adrelid) END
+        a.atthasdef, a.attidentity <> ''
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum";
 
@@ -130,9 +147,26 @@ impl Found {
             name: row.get(1),
             kind: row.get(2),
             not_null: row.get(3),
-            default: row.get(4),
+            default: match (row.get(4), row.get(5)) {
+                (_, true) => Given::Identity,
+                (true, false) => Given::Default,
+                (false, false) => Given::Nothing,
+            },
         }
     }
+}
+
+/// As [`FOUND`], so without the condition, of which the definition speaks too.
+const INDEXES: &str = "SELECT i.relname::text, c.relname::text,
+        (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+            WHERE a.attrelid = x.indexrelid AND a.attnum <= x.indnkeyatts),
+        CASE WHEN x.indpred IS NOT NULL THEN '' END, x.indisunique, x.indisvalid AND x.indisready
+    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
+    WHERE x.indrelid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 2, 1";
+
+fn fits(wanted: &WantedIndex, index: &Index) -> bool {
+    let found = Index { rows: index.rows.as_ref().and(wanted.rows).map(str::to_owned), ..index.clone() };
+    wanted.fits(&found) && wanted.rows.is_some() == index.rows.is_some()
 }
 
 fn no_table(table: &str) -> Difference {
@@ -162,7 +196,7 @@ fn missing_or_altered(wanted: &Column<'_>, found: &[Found]) -> Option<Difference
         mend.push(if not_null { "SET NOT NULL" } else { "DROP NOT NULL" }.to_owned());
     }
     // A default of somebody else does no harm where flowtrail gives a value.
-    if default.is_some() && column.default.as_deref() != default {
+    if default.is_some() && column.default != wanted.given() {
         let (wanted, statement) = match default {
             Some(IDENTITY) => {
                 ("a number of its own".to_owned(), "ADD GENERATED ALWAYS AS IDENTITY".to_owned())
@@ -203,7 +237,7 @@ fn converted(name: &str, from: &str, to: &str) -> String {
 /// A column of somebody else that refuses rows which know nothing of it.
 fn foreign(found: &Found, wanted: &[&Column<'_>]) -> Option<Difference> {
     let Found { table, name, .. } = found;
-    if !found.not_null || found.default.is_some() || wanted.iter().any(|column| column.name == name) {
+    if !found.not_null || found.default != Given::Nothing || wanted.iter().any(|column| column.name == name) {
         return None;
     }
     Some(Difference {
@@ -217,7 +251,7 @@ fn foreign(found: &Found, wanted: &[&Column<'_>]) -> Option<Difference> {
 }
 
 fn no_index(wanted: &WantedIndex, found: &[Index]) -> Option<Difference> {
-    let fitting: Vec<&Index> = found.iter().filter(|index| wanted.fits(index)).collect();
+    let fitting: Vec<&Index> = found.iter().filter(|index| fits(wanted, index)).collect();
     if fitting.iter().any(|index| index.valid) {
         return None;
     }
@@ -236,7 +270,7 @@ fn too_narrow(found: &Index, wanted: &[&WantedIndex]) -> Option<Difference> {
     let holds =
         |columns: &str| columns.split(", ").all(|one| found.columns.split(", ").any(|other| one == other));
     let keys = || wanted.iter().filter(|index| index.unique);
-    if !found.unique || keys().any(|key| key.fits(found) || key.rows.is_none() && holds(key.columns)) {
+    if !found.unique || keys().any(|key| fits(key, found) || key.rows.is_none() && holds(key.columns)) {
         return None;
     }
     let (name, object) = (&found.name, format!("{} ({})", found.table, found.columns));
@@ -268,14 +302,8 @@ mod tests {
         assert_eq!(at.definition(), "timestamp with time zone NOT NULL DEFAULT now()");
     }
 
-    fn column(kind: &str, not_null: bool, default: Option<&str>) -> Found {
-        Found {
-            table: "t".to_owned(),
-            name: "c".to_owned(),
-            kind: kind.to_owned(),
-            not_null,
-            default: default.map(str::to_owned),
-        }
+    fn column(kind: &str, not_null: bool, default: Given) -> Found {
+        Found { table: "t".to_owned(), name: "c".to_owned(), kind: kind.to_owned(), not_null, default }
     }
 
     /// What is said to mend a column that should be of the first definition.
@@ -285,19 +313,19 @@ mod tests {
 
     #[test]
     fn a_column_that_differs_comes_with_the_statement_that_mends_it() {
-        assert_eq!(mend("text", &[column("text", false, Some("''::text"))]), None);
+        assert_eq!(mend("text", &[column("text", false, Given::Default)]), None);
         let said = |wanted, found| mend(wanted, &[found]).unwrap();
         assert_eq!(mend("text not null", &[]).unwrap(), "ALTER TABLE t ADD COLUMN c text NOT NULL");
         assert_eq!(
-            said("bytea", column("text", true, None)),
+            said("bytea", column("text", true, Given::Nothing)),
             "ALTER TABLE t ALTER COLUMN c TYPE bytea USING convert_to(c::text, 'UTF8'), ALTER COLUMN c DROP NOT NULL"
         );
         assert_eq!(
-            said("timestamp without time zone", column("timestamp with time zone", false, None)),
+            said("timestamp without time zone", column("timestamp with time zone", false, Given::Nothing)),
             "ALTER TABLE t ALTER COLUMN c TYPE timestamp without time zone USING c AT TIME ZONE 'UTC'"
         );
         assert_eq!(
-            said("smallint default 2", column("smallint", false, None)),
+            said("smallint default 2", column("smallint", false, Given::Nothing)),
             "ALTER TABLE t ALTER COLUMN c SET DEFAULT 2"
         );
     }

@@ -21,6 +21,7 @@ use crate::{
 mod adopted;
 mod exported;
 mod indexes;
+mod parted;
 mod previous;
 mod roles;
 mod shape;
@@ -70,11 +71,11 @@ async fn an_old_database_brought_up_to_date_is_the_same_as_a_fresh_one() {
     assert!(fresh.len() > 100);
     for known in 1..CHANGES.len() {
         let (_, mut client) = old_database(known).await;
-        let applied = schema::update(&mut client, PATIENCE).await.unwrap();
+        let applied = schema::update(&mut client, PATIENCE, 0).await.unwrap();
         let numbers: Vec<i32> = applied.iter().map(|change| change.number).collect();
         assert_eq!(numbers, CHANGES[known..].iter().map(|change| change.number).collect::<Vec<_>>());
         assert_eq!(described(&client).await, fresh);
-        assert!(schema::update(&mut client, PATIENCE).await.unwrap().is_empty());
+        assert!(schema::update(&mut client, PATIENCE, 0).await.unwrap().is_empty());
     }
 }
 
@@ -127,7 +128,7 @@ async fn tables_with_rows_of_another_writer_get_their_columns_and_are_not_rewrit
         INSERT INTO appstate VALUES ('u', 'app', '1.0', true)";
     client.batch_execute(rows).await.unwrap();
     let before = files(&client).await;
-    schema::update(&mut client, PATIENCE).await.unwrap();
+    schema::update(&mut client, PATIENCE, 0).await.unwrap();
     assert_eq!(files(&client).await, before);
     let kept = "SELECT (SELECT count(*) FROM flowstate WHERE hostid = 'host' AND run = 0 AND phase = 2)
         || ' ' || (SELECT count(*) FROM steps WHERE taskname = 'task' AND execution = 0 AND phase = 2)
@@ -165,7 +166,7 @@ async fn a_change_that_was_applied_with_another_text_is_refused() {
     client.execute("UPDATE ft_schema_change SET checksum = '\\x00' WHERE number = 2", &[]).await.unwrap();
     assert!(matches!(schema::validate(&client).await, Err(SchemaError::Altered { number: 2, .. })));
     assert!(matches!(
-        schema::update(&mut client, PATIENCE).await,
+        schema::update(&mut client, PATIENCE, 0).await,
         Err(SchemaError::Altered { number: 2, .. })
     ));
     let said = refused(&config, &["collect", "--http", "127.0.0.1:0"]).await;
@@ -188,13 +189,13 @@ async fn newer_tables_are_worked_with_only_if_they_allow_it() {
         "INSERT INTO ft_schema_change (number, name, checksum, needs) VALUES (99, 'later', '\\x00', 1)";
     client.execute(newer, &[]).await.unwrap();
     schema::validate(&client).await.unwrap();
-    assert!(schema::update(&mut client, PATIENCE).await.unwrap().is_empty());
+    assert!(schema::update(&mut client, PATIENCE, 0).await.unwrap().is_empty());
     publish(&config, "recorded.jsonl", &[]).await;
     collect_all(&config).await;
 
     client.execute("UPDATE ft_schema_change SET needs = 99 WHERE number = 99", &[]).await.unwrap();
     assert!(matches!(schema::validate(&client).await, Err(SchemaError::Ahead { found: 99, .. })));
-    assert!(matches!(schema::update(&mut client, PATIENCE).await, Err(SchemaError::Ahead { .. })));
+    assert!(matches!(schema::update(&mut client, PATIENCE, 0).await, Err(SchemaError::Ahead { .. })));
     let said = refused(&config, &["collect", "--http", "127.0.0.1:0"]).await;
     assert!(said.contains("schema change 99") && said.contains("newer"), "{said}");
 }
@@ -210,7 +211,8 @@ async fn refused(config: &Config, arguments: &[&str]) -> String {
 async fn of_two_instances_one_applies_the_changes_and_the_other_waits_for_it() {
     let url = empty_database().await;
     let (mut one, mut other) = (connect(&url).await, connect(&url).await);
-    let (one, other) = tokio::join!(schema::update(&mut one, PATIENCE), schema::update(&mut other, PATIENCE));
+    let (one, other) =
+        tokio::join!(schema::update(&mut one, PATIENCE, 0), schema::update(&mut other, PATIENCE, 0));
     let mut applied = [one.unwrap().len(), other.unwrap().len()];
     applied.sort_unstable();
     assert_eq!(applied, [0, CHANGES.len()]);
@@ -246,7 +248,7 @@ async fn an_instance_killed_while_it_applies_changes_leaves_no_lock_and_no_half_
     .await;
     let session = rows::texts(&blocker, APPLYING).await[0].clone().unwrap();
     let mut client = connect(&url).await;
-    let impatient = schema::update(&mut client, Duration::ZERO).await.unwrap_err();
+    let impatient = schema::update(&mut client, Duration::ZERO, 0).await.unwrap_err();
     assert!(matches!(impatient, SchemaError::Busy { .. }));
     let said = impatient.to_string();
     assert!(

@@ -88,10 +88,11 @@ pub async fn topic_with(partitions: i32, settings: &[(&str, &str)]) -> String {
     name
 }
 
-/// A database of its own with all tables, empty.
+/// A database of its own with all tables, empty; in so many partitions as `IT_PARTITIONS` says.
 pub async fn database() -> String {
     let url = empty_database().await;
-    schema::update(&mut connect(&url).await, PATIENCE).await.unwrap();
+    let partitions = std::env::var("IT_PARTITIONS").map_or(0, |partitions| partitions.parse().unwrap());
+    schema::update(&mut connect(&url).await, PATIENCE, partitions).await.unwrap();
     url
 }
 

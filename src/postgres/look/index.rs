@@ -102,8 +102,8 @@ pub struct Index {
     pub valid: bool,
 }
 
-/// All indexes of some tables.
-pub(crate) const INDEXES: &str = "SELECT i.relname::text, c.relname::text,
+/// All indexes of some tables. From Postgres 18 on it waits for whoever has locked one of them.
+const INDEXES: &str = "SELECT i.relname::text, c.relname::text,
         (SELECT string_agg(pg_get_indexdef(x.indexrelid, k, true), ', ' ORDER BY k)
             FROM generate_series(1, x.indnkeyatts) k),
         pg_get_expr(x.indpred, x.indrelid), x.indisunique, x.indisvalid AND x.indisready
@@ -111,7 +111,7 @@ pub(crate) const INDEXES: &str = "SELECT i.relname::text, c.relname::text,
     WHERE x.indrelid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 2, 1";
 
 impl Index {
-    /// A row of [`INDEXES`].
+    /// A row of name, table, columns, which rows, whether it is unique, whether it is valid.
     pub(crate) fn of(row: &Row) -> Self {
         Self {
             name: row.get(0),

@@ -50,7 +50,7 @@ async fn tables_of_an_older_go_service_get_the_columns_they_lack_and_no_row_is_r
     let mut client = connect(&url).await;
     client.batch_execute(&format!("{OLDER}; {ROWS}")).await.unwrap();
     let (before, places) = (files(&client).await, rows::texts(&client, PLACES).await);
-    let applied = schema::update(&mut client, PATIENCE).await.unwrap();
+    let applied = schema::update(&mut client, PATIENCE, 0).await.unwrap();
     assert_eq!(applied.len(), schema::CHANGES.len());
     assert_eq!((files(&client).await, rows::texts(&client, PLACES).await), (before, places));
     assert_eq!(tables(&client).await, tables(&connect(&servers::database().await).await).await);
@@ -111,7 +111,7 @@ async fn a_column_of_another_type_is_reported_with_the_statement_that_mends_it_a
         client.batch_execute(damage).await.unwrap();
     }
     let (before, places) = (described(&client).await, rows::texts(&client, PLACES).await);
-    let SchemaError::Foreign(found) = schema::update(&mut client, PATIENCE).await.unwrap_err() else {
+    let SchemaError::Foreign(found) = schema::update(&mut client, PATIENCE, 0).await.unwrap_err() else {
         panic!("they were taken over");
     };
     assert_eq!(found.len(), ODD.len(), "{found:?}");
@@ -128,7 +128,7 @@ async fn a_column_of_another_type_is_reported_with_the_statement_that_mends_it_a
     for (.., mend) in ODD {
         client.batch_execute(mend).await.unwrap();
     }
-    schema::update(&mut client, PATIENCE).await.unwrap();
+    schema::update(&mut client, PATIENCE, 0).await.unwrap();
     schema::validate(&client).await.unwrap();
     let ours = "'{run,phase,execution,error,traceid,input,output,userid}'::text[]";
     let content = content

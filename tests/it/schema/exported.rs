@@ -14,7 +14,7 @@ use super::{
 use crate::program::{configured, flowtrail};
 
 /// psql, where there is one.
-fn psql() -> Option<PathBuf> {
+pub fn psql() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).map(|folder| folder.join("psql")).find(|program| program.is_file());
@@ -25,7 +25,7 @@ fn psql() -> Option<PathBuf> {
 }
 
 /// Runs a script to its end or its first error; gives the exit code and what psql complained of.
-async fn run(psql: &Path, url: &str, script: &str) -> (i32, String) {
+pub async fn run(psql: &Path, url: &str, script: &str) -> (i32, String) {
     let mut command = Command::new(psql);
     command.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", "-", url]);
     command.env("PGOPTIONS", "-c client_min_messages=warning");
@@ -39,7 +39,13 @@ async fn run(psql: &Path, url: &str, script: &str) -> (i32, String) {
 }
 
 async fn exported(arguments: &[&str]) -> String {
-    program::done(flowtrail(["schema", "export"]).args(arguments)).await
+    of(arguments, 0).await
+}
+
+/// The script for tables in so many partitions.
+pub async fn of(arguments: &[&str], partitions: usize) -> String {
+    let mut command = flowtrail(["schema", "export"]);
+    program::done(command.args(arguments).env("FLOWTRAIL_SCHEMA__PARTITIONS", partitions.to_string())).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,7 +50,7 @@ async fn others_write_while_an_index_is_made_and_one_that_was_broken_off_is_made
     assert_eq!(known.iter().filter(|status| status.applied_at.is_some()).count(), making(OPEN));
 
     writer.batch_execute("COMMIT").await.unwrap();
-    let applied = schema::update(&mut client, PATIENCE).await.unwrap();
+    let applied = schema::update(&mut client, PATIENCE, 0).await.unwrap();
     assert_eq!(applied.len(), CHANGES.len() - making(OPEN));
     assert_eq!(valid(&client, OPEN).await, Some(true));
     assert_eq!(described(&client).await, described(&connect(&servers::database().await).await).await);
@@ -69,7 +69,7 @@ async fn an_index_that_was_made_and_not_noted_is_kept() {
     client.batch_execute(CHANGES[making(OPEN)].sql).await.unwrap();
     let number = "SELECT oid::text FROM pg_class WHERE relname = 'ft_flowstate_open'";
     let before = rows::texts(&client, number).await;
-    schema::update(&mut client, PATIENCE).await.unwrap();
+    schema::update(&mut client, PATIENCE, 0).await.unwrap();
     assert_eq!(rows::texts(&client, number).await, before);
     assert_eq!(schema::validate(&client).await.unwrap(), []);
 }
@@ -81,7 +81,7 @@ async fn a_change_that_waits_for_a_table_lets_others_at_it_in_between_and_gives_
     reader.batch_execute("BEGIN; SELECT FROM steps").await.unwrap();
     let mut client = connect(&url).await;
     let updating = tokio::spawn(async move {
-        let outcome = schema::update(&mut client, Duration::from_secs(1)).await;
+        let outcome = schema::update(&mut client, Duration::from_secs(1), 0).await;
         (outcome, client)
     });
     let other = connect(&url).await;
@@ -99,5 +99,5 @@ async fn a_change_that_waits_for_a_table_lets_others_at_it_in_between_and_gives_
     let said = outcome.unwrap_err().to_string();
     assert!(said.contains("schema change 2 (merge_law)") && said.contains("55P03"), "{said}");
     reader.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(schema::update(&mut client, PATIENCE).await.unwrap().len(), CHANGES.len() - 1);
+    assert_eq!(schema::update(&mut client, PATIENCE, 0).await.unwrap().len(), CHANGES.len() - 1);
 }

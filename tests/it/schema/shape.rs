@@ -113,3 +113,13 @@ async fn validate_ends_with_3_and_servers_refuse_what_breaks_batches_and_warn_of
     let ran = validate().await;
     assert_eq!((ran.code, &found(&ran.stdout)[0]["mend"]), (3, &"run `flowtrail schema update`".into()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_somebody_has_locked_are_looked_at_all_the_same() {
+    let url = servers::database().await;
+    let (client, other) = (connect(&url).await, connect(&url).await);
+    let lock = "BEGIN; LOCK TABLE steps, flowstate, ft_offset, ft_rewind, ft_audit IN ACCESS EXCLUSIVE MODE";
+    other.batch_execute(lock).await.unwrap();
+    client.batch_execute("SET lock_timeout = '1s'").await.unwrap();
+    assert_eq!(schema::validate(&client).await.unwrap(), []);
+}

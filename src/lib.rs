@@ -66,6 +66,7 @@ pub mod telemetry;
 
 pub mod clock;
 
+mod hex;
 mod sentence;
 
 #[cfg(feature = "dev-stack")]

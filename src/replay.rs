@@ -15,7 +15,6 @@ mod reading;
 
 use std::{
     collections::HashSet,
-    fmt::Write as _,
     path::PathBuf,
     sync::{
         Arc,
@@ -35,6 +34,7 @@ pub use self::{
 use crate::{
     collector::CollectError,
     config::Config,
+    hex::hex,
     kafka::{
         self,
         slice::{SliceError, Wanted},
@@ -93,11 +93,8 @@ pub fn name_of(words: &[&str]) -> String {
         hash.update(u64::try_from(word.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(word);
     }
-    let mut name = String::new();
-    for byte in hash.finalize().iter().take(6) {
-        // Writing to a String can't fail.
-        let _ = write!(name, "{byte:02x}");
-    }
+    let mut name = hex(&hash.finalize());
+    name.truncate(12);
     name
 }
 

@@ -1,12 +1,11 @@
 //! Fresh ids for instances that are replayed as instances of their own. Pure.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    hex::hex,
     model::FlowId,
     pipeline::decode::{decode, envelope},
     proto::sliced::history_event::Event as Wire,
@@ -20,11 +19,9 @@ pub fn fresh_id(group: &str, old: &str) -> String {
     hash.update(u64::try_from(group.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(group);
     hash.update(old);
-    hash.finalize().iter().take(16).fold(String::with_capacity(32), |mut id, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    let mut id = hex(&hash.finalize());
+    id.truncate(32);
+    id
 }
 
 /// An event under its instance's fresh id: the record's key and value, as bare protobuf. Nothing if it speaks of no instance.

@@ -1,7 +1,5 @@
 //! The changes as plain SQL, for where only a DBA may change tables.
 
-use std::fmt::Write as _;
-
 use super::{
     adopt,
     changes::{CHANGES, Change, last_known},
@@ -9,6 +7,7 @@ use super::{
     partition::{self, Parts},
     update::BOOKKEEPING,
 };
+use crate::hex::hex;
 
 /// SQL that makes the tables in a database that has none of ours, the large ones in so many partitions, 0 for none. Then those of
 /// the Go service are taken over; parted they can't be.
@@ -116,11 +115,7 @@ fn is_next(change: &Change) -> String {
 }
 
 fn record(change: &Change) -> String {
-    let checksum = change.checksum().iter().fold(String::new(), |mut digits, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    });
+    let checksum = hex(&change.checksum());
     let Change { number, name, needs, .. } = change;
     format!(
         "INSERT INTO ft_schema_change (number, name, checksum, needs)\n    \

@@ -21,6 +21,7 @@
 //! A run whose tables do not hold exactly what the merge law makes of the traffic fails, however fast it was.
 
 mod bare;
+mod databases;
 mod drain;
 mod far;
 mod gateway;
@@ -52,14 +53,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser as _, ValueEnum as _};
-use flowtrail::{
-    dev::{self, Stack, StackOptions},
-    schema,
-};
+use flowtrail::dev::{self, Stack, StackOptions};
 use secrecy::ExposeSecret as _;
-use tokio_postgres::{Client, NoTls};
 
 use self::{
+    databases::{Databases, connect},
     drain::Drain,
     peers::{Peer, Peers, Truth},
     report::{Drains, Report, Round},
@@ -442,57 +440,6 @@ impl Rounds<'_> {
         };
         Ok(Round { drain: drained, verify, again, copy, races })
     }
-}
-
-/// The server, and the databases made there.
-struct Databases {
-    url: String,
-    partitions: usize,
-}
-
-impl Databases {
-    /// Makes a database with all tables, empty, and has everything on disk that was written before.
-    async fn create(&self, name: &str) -> anyhow::Result<String> {
-        let url = self.create_empty(name).await?;
-        let mut client = connect(&url).await?;
-        schema::update(&mut client, SCHEMA_PATIENCE, self.partitions).await?;
-        client.batch_execute("CHECKPOINT").await?;
-        Ok(url)
-    }
-
-    /// Makes a database without tables.
-    async fn create_empty(&self, name: &str) -> anyhow::Result<String> {
-        connect(&self.url).await?.batch_execute(&format!("CREATE DATABASE {name}")).await?;
-        self.url_of(name)
-    }
-
-    /// Copies a database that nobody is connected to, file by file.
-    async fn copy_of(&self, template: &str, name: &str) -> anyhow::Result<String> {
-        let admin = connect(&self.url).await?;
-        // Postgres 14 copies so without being told.
-        let has_others = "SELECT current_setting('server_version_num')::int >= 150000";
-        let strategy = if admin.query_one(has_others, &[]).await?.get(0) { "STRATEGY file_copy" } else { "" };
-        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template} {strategy}")).await?;
-        admin.batch_execute("CHECKPOINT").await?;
-        self.url_of(name)
-    }
-
-    fn url_of(&self, name: &str) -> anyhow::Result<String> {
-        let (server, _) = self.url.rsplit_once('/').context("the stack's URL ends with a database")?;
-        Ok(format!("{server}/{name}"))
-    }
-
-    async fn remove(&self, name: &str) -> anyhow::Result<()> {
-        let admin = connect(&self.url).await?;
-        Ok(admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?)
-    }
-}
-
-/// A plain connection.
-async fn connect(url: &str) -> anyhow::Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 /// Says how it goes on, on standard error.

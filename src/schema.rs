@@ -34,6 +34,12 @@ pub const CHANGES: &[Change] = &[
     },
     Change { number: 2, name: "merge_law", needs: 1, sql: include_str!("schema/sql/0002_merge_law.sql") },
     Change { number: 3, name: "bookkeeping", needs: 1, sql: include_str!("schema/sql/0003_bookkeeping.sql") },
+    Change {
+        number: 7,
+        name: "retention_marks",
+        needs: 1,
+        sql: include_str!("schema/sql/0007_retention_marks.sql"),
+    },
 ];
 
 /// How a change stands in a database.

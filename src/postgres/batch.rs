@@ -68,4 +68,6 @@ pub struct Ops {
     pub update: u64,
     /// They were there and said all this already.
     pub unchanged: u64,
+    /// They are of flows that were deleted or removed, and are not stored again.
+    pub kept_out: u64,
 }

@@ -22,7 +22,7 @@ const fn unique(table: &'static str, columns: &'static str) -> WantedIndex {
 }
 
 /// All that the schema changes make, but for those that only people's lists use.
-pub const WANTED_INDEXES: [WantedIndex; 20] = [
+pub const WANTED_INDEXES: [WantedIndex; 21] = [
     unique("appstate", "userid, appname"),
     unique("flowstate", "flowinstanceid"),
     WantedIndex {
@@ -45,6 +45,11 @@ pub const WANTED_INDEXES: [WantedIndex; 20] = [
     unique("ft_snapshot", "flowinstanceid, stepid, hash"),
     unique("ft_superseded_step", "flowinstanceid, stepid, execution"),
     unique("ft_tombstone", "flowinstanceid"),
+    WantedIndex {
+        rows: Some("(removedat IS NOT NULL)"),
+        unique: false,
+        ..unique("ft_tombstone", "removedat")
+    },
     WantedIndex { rows: Some("rerun"), unique: false, ..unique("steps", "flowinstanceid") },
     unique("steps", "flowinstanceid, stepid"),
 ];

@@ -32,6 +32,7 @@ mod lag;
 mod output;
 mod publish;
 mod rerun;
+mod retention;
 mod schema;
 mod serve;
 mod slice;
@@ -113,6 +114,8 @@ enum Command {
     Rerun(rerun::Args),
     /// Show, retry or drop messages that could not become rows
     Deadletter(deadletter::Args),
+    /// Show or remove what has been kept long enough
+    Retention(retention::Args),
     /// Make and list the tokens of `flowtrail serve`
     Token(token::Args),
     /// Make or check the tables
@@ -195,6 +198,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
         Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
+        Command::Retention(args) => Box::pin(retention::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
         Command::Token(args) => token::run(args, config).map(Outcome::from),
         Command::Config(args) => config::run(&args, &loaded).map(Outcome::from),
@@ -313,6 +317,10 @@ mod tests {
             &["app", "list"],
             &["app", "on"],
             &["app", "off"],
+            &["retention"],
+            &["retention", "plan"],
+            &["retention", "run"],
+            &["retention", "readmit"],
             &["token"],
             &["token", "add"],
             &["token", "list"],

@@ -14,7 +14,7 @@
 //! What nobody is to read is masked by [`redaction`] on the way in.
 //!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs,
-//! [`rerun`] asks a runtime to run an instance again.
+//! [`rerun`] asks a runtime to run an instance again, [`retention`] removes what has been kept long enough.
 //!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
 //! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
@@ -43,6 +43,8 @@ pub mod schema;
 
 pub mod rerun;
 
+pub mod retention;
+
 pub mod verify;
 
 pub mod doctor;
@@ -62,6 +64,8 @@ pub mod telemetry;
 pub mod clock;
 
 mod sentence;
+
+mod span;
 
 #[cfg(feature = "dev-stack")]
 pub mod dev;

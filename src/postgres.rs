@@ -21,6 +21,7 @@ mod pooler;
 pub mod read;
 mod refusal;
 mod replace;
+pub(crate) mod retention;
 mod session;
 mod snapshot;
 mod special;

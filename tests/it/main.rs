@@ -44,6 +44,7 @@ mod redaction;
 mod rerun_request;
 mod reruns;
 mod restored;
+mod retention;
 mod round_trips;
 mod rows;
 mod schema;

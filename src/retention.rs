@@ -23,6 +23,7 @@ use crate::{
     postgres::{
         audit, audit_outcome,
         connect::{self, PostgresError},
+        keeps_sessions,
         retention::{Aged, Purge},
     },
 };
@@ -45,6 +46,12 @@ pub enum RetentionError {
     /// Postgres does not answer, or refuses.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    /// A transaction pooler is in between.
+    #[error(
+        "Postgres is reached through a pooler that pools transactions, and retention needs sessions of its own: connect \
+         to the server itself, or to a pool with `pool_mode = session`"
+    )]
+    TransactionPooler,
     /// Somebody else is at it.
     #[error("another flowtrail is removing flows of this database; try again when it is done")]
     Busy,
@@ -85,6 +92,10 @@ pub async fn readmit(config: &Config, actor: &str, flows: &[String]) -> Result<u
 
 /// A session of its own.
 async fn purge(config: &Config) -> Result<Purge, RetentionError> {
+    // Its turn, its settings and its locks are those of a session.
+    if !keeps_sessions(&config.postgres).await? {
+        return Err(RetentionError::TransactionPooler);
+    }
     let client = connect::connect(&config.postgres, APPLICATION).await?;
     Purge::prepare(client).await.map_err(of_statement(config))
 }

@@ -206,9 +206,10 @@ impl Holdings {
         rows.iter().map(read).collect()
     }
 
-    /// Finished flows that started before this were removed by retention, if it ever ran.
+    /// Flows of every policy that started before this were removed by retention, if it ever ran; those of some went later
+    /// ones too. It is for flows whose marks are forgotten.
     pub(crate) async fn removed_before(&self) -> Result<Option<Micros>, Error> {
-        const SQL: &str = "SELECT max(startedbefore) FROM ft_retention_cutoff";
+        const SQL: &str = "SELECT min(startedbefore) FROM ft_retention_cutoff";
         time(&self.client.query_typed(SQL, &[]).await?.remove(0), 0)
     }
 

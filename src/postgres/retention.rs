@@ -29,7 +29,7 @@ const LOCK_PATIENCE: &str = "SET lock_timeout = '1s'";
 
 /// Tables are met by keys that are given, and nothing runs without end.
 const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
-    SET statement_timeout = '5min'";
+    SET statement_timeout = '5min'; SET idle_in_transaction_session_timeout = '15s'";
 
 /// Where a flow stands in the order of starts.
 #[derive(Debug, Clone, PartialEq, Eq)]

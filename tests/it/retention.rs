@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use flowtrail::{
     config::{Config, RetentionPolicy},
     proto::v1::{
-        FlowEvent, FlowStatus, HistoryEvent, Phase, Rewind, Snapshot, StepEvent, StepStatus,
+        FlowDeleted, FlowEvent, FlowStatus, HistoryEvent, Phase, Rewind, Snapshot, StepEvent, StepStatus,
         history_event::Event,
     },
     retention::{
@@ -350,6 +350,22 @@ async fn dead_letters_notes_and_marks_go_by_their_age() {
     assert_eq!(rows::texts(&client, left).await, wanted);
     let notes = "SELECT count(*)::text FROM ft_audit WHERE action = 'old'";
     assert_eq!(rows::texts(&client, notes).await, [Some("1".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_runtime_deletes_after_it_was_removed_is_not_forgotten() {
+    let mut config = config().await;
+    let client = servers::connect_to(&config).await;
+    publish(&config, &[Made::new("goes", 20, FlowStatus::Completed)]).await;
+    collect_all(&config).await;
+    assert_eq!(removed(&config).await.flows, 1);
+    let deleted = FlowDeleted { flow_instance_id: "goes".to_owned(), before: None };
+    put(&config, &[Raw::of(&HistoryEvent { event: Some(Event::FlowDeleted(deleted)) })]).await;
+    collect_all(&config).await;
+    config.retention.remember = Some(Duration::from_nanos(1));
+    assert_eq!(removed(&config).await.forgotten, 0);
+    let marks = "SELECT COALESCE(before::text, 'all') FROM ft_tombstone";
+    assert_eq!(rows::texts(&client, marks).await, [Some("all".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

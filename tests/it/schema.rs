@@ -160,9 +160,10 @@ async fn a_change_that_was_applied_with_another_text_is_refused() {
     ));
     let said = refused(&config, &["collect", "--http", "127.0.0.1:0"]).await;
     assert!(said.contains("schema change 2 (merge_law)"), "{said}");
-    let states: Vec<State> =
-        schema::status(&client).await.unwrap().iter().map(|status| status.state).collect();
-    assert_eq!(states, [State::Applied, State::Altered, State::Applied]);
+    for status in schema::status(&client).await.unwrap() {
+        let wanted = if status.number == 2 { State::Altered } else { State::Applied };
+        assert_eq!(status.state, wanted, "{status:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

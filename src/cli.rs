@@ -27,10 +27,12 @@ mod deadletter;
 #[cfg(feature = "dev-stack")]
 mod dev;
 mod doctor;
+mod flogo;
 mod flow;
 mod lag;
 mod output;
 mod publish;
+mod replay;
 mod rerun;
 mod retention;
 mod schema;
@@ -104,10 +106,14 @@ enum Command {
     Lag(lag::Args),
     /// Compare what is on the topic with what the tables hold
     Verify(verify::Args),
+    /// Store or copy once more what is on the topic
+    Replay(replay::Args),
     /// Look at Kafka, Postgres and the clocks, and say what to do
     Doctor(doctor::Args),
     /// Show flows that were recorded
     Flow(flow::Args),
+    /// Move from Flogo's own state service: compare what both have stored
+    Flogo(flogo::Args),
     /// Say which apps' history is to be kept
     App(app::Args),
     /// Ask a runtime to run an instance again
@@ -193,13 +199,15 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::Publish(args) => Box::pin(publish::run(args, config)).await.map(Outcome::from),
         Command::Lag(args) => Box::pin(lag::run(args, config)).await.map(Outcome::from),
         Command::Verify(args) => Box::pin(verify::run(args, config)).await,
+        Command::Replay(args) => Box::pin(replay::run(args, config)).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, config)).await,
         Command::Flow(args) => Box::pin(flow::run(args, config)).await.map(Outcome::from),
+        Command::Flogo(args) => Box::pin(flogo::run(args, config)).await,
         Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
         Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
         Command::Retention(args) => Box::pin(retention::run(args, config)).await.map(Outcome::from),
-        Command::Schema(args) => Box::pin(schema::run(args, config)).await.map(Outcome::from),
+        Command::Schema(args) => Box::pin(schema::run(args, config)).await,
         Command::Token(args) => token::run(args, config).map(Outcome::from),
         Command::Config(args) => config::run(&args, &loaded).map(Outcome::from),
     }
@@ -307,11 +315,14 @@ mod tests {
             &["lag"][..],
             &["serve"],
             &["verify"],
+            &["replay"],
             &["doctor"],
             &["flow"],
             &["flow", "list"],
             &["flow", "show"],
             &["config"],
+            &["flogo"],
+            &["flogo", "compare"],
             &["rerun"],
             &["app"],
             &["app", "list"],

@@ -1,7 +1,7 @@
 //! A member of the consumer group: Kafka → Postgres, until it is told to stop or can't go on.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -29,12 +29,12 @@ use crate::{
         store::Writer,
     },
     postgres::{
-        Database, Store, StoreError,
+        Database, Store, StoreError, Tally,
         connect::{self, PostgresError},
         keeps_sessions,
     },
     redaction::{RuleError, Rules},
-    schema::{self, SchemaError},
+    schema::{self, Difference, SchemaError},
 };
 
 /// How long Kafka may take to answer at start.
@@ -156,16 +156,16 @@ fn of_consumer(
 }
 
 /// Looks at the tables, or brings them up to date, as `schema.mode` says.
-async fn ready_tables(config: &Config, health: &Health) -> Result<(), CollectError> {
+pub(crate) async fn ready_tables(config: &Config, health: &Health) -> Result<(), CollectError> {
     if !keeps_sessions(&config.postgres).await? {
         return Err(CollectError::TransactionPooler);
     }
     let mut client = connect::connect(&config.postgres, "flowtrail-schema").await?;
     health.met(Condition::Database);
     match config.schema.mode {
-        SchemaMode::Validate => schema::validate(&client).await?,
+        SchemaMode::Validate => warn_of(&schema::validate(&client).await?),
         SchemaMode::Update => {
-            for change in schema::update(&mut client, SCHEMA_PATIENCE).await? {
+            for change in schema::update(&mut client, SCHEMA_PATIENCE, config.schema.partitions).await? {
                 tracing::info!(
                     event = "schema_changed",
                     number = change.number,
@@ -173,11 +173,24 @@ async fn ready_tables(config: &Config, health: &Health) -> Result<(), CollectErr
                     "schema change applied"
                 );
             }
+            warn_of(&schema::validate(&client).await?);
         }
         SchemaMode::None => {}
     }
     health.met(Condition::Schema);
     Ok(())
+}
+
+/// What is not as it should be, but no reason not to collect.
+fn warn_of(differences: &[Difference]) {
+    for Difference { said, mend, .. } in differences {
+        tracing::warn!(
+            event = "schema_differs",
+            said,
+            mend,
+            "the tables are not as the schema changes made them"
+        );
+    }
 }
 
 struct ConsumerThread {
@@ -211,8 +224,16 @@ fn start(
     let rules = Rules::compile(&config.redaction)?;
     let commands = mpsc::channel();
     let mut tasks = JoinSet::new();
-    let together =
-        Lanes { collector, rules, shown: &shown, store: &store, mirror, commands: &commands.0, stop };
+    let together = Lanes {
+        collector,
+        rules,
+        shown: &shown,
+        store: &store,
+        mirror,
+        commands: &commands.0,
+        tally: &Arc::default(),
+        stop,
+    };
     let lanes = (0..collector.lanes).map(|lane| together.start(lane, rand::random(), &mut tasks)).collect();
     let consume = Consume::new(
         Setup {
@@ -249,6 +270,8 @@ pub(crate) struct Lanes<'a, D> {
     pub(crate) store: &'a Arc<D>,
     pub(crate) mirror: Option<Arc<Mirror>>,
     pub(crate) commands: &'a mpsc::Sender<Command>,
+    /// What became of rows, over all lanes.
+    pub(crate) tally: &'a Arc<Mutex<Tally>>,
     pub(crate) stop: &'a CancellationToken,
 }
 
@@ -283,6 +306,7 @@ impl<D: Database> Lanes<'_, D> {
             ready,
             commands: self.commands.clone(),
             health: self.shown.health.clone(),
+            tally: self.tally.clone(),
         };
         let gathering = self.stop.clone();
         tasks.spawn(async move {

@@ -21,6 +21,7 @@ mod retention;
 mod sessions;
 mod settings;
 
+pub(crate) use self::settings::check_service;
 pub use self::{
     connection::{Connection, Verify},
     environment::{Environment, READ_ELSEWHERE},
@@ -150,6 +151,8 @@ pub struct Gateway {
     pub sessions: usize,
     /// Whether requests that change history are taken; if not, there are no such requests.
     pub record: bool,
+    /// Address of another state service that every write is sent to as well, `http://host:port`; empty: none.
+    pub also: String,
 }
 
 /// `[rerun]`
@@ -164,6 +167,9 @@ pub struct Rerun {
 pub struct Schema {
     /// What a server does at start about tables that are not as wanted.
     pub mode: SchemaMode,
+    /// In how many partitions `steps` and `flowstate` are made where they are not there yet; 0 for none. Later it says only how
+    /// many the exported SQL is for.
+    pub partitions: usize,
 }
 
 /// What a server does at start about tables that are not as wanted.
@@ -289,12 +295,13 @@ impl Default for Gateway {
             enforce_appstate: false,
             sessions: 8,
             record: true,
+            also: String::new(),
         }
     }
 }
 
 impl Default for Schema {
     fn default() -> Self {
-        Self { mode: SchemaMode::Validate }
+        Self { mode: SchemaMode::Validate, partitions: 0 }
     }
 }

@@ -94,6 +94,8 @@ pub struct StackOptions {
     pub postgres_settings: Vec<(String, String)>,
     /// Leave the machine's own Java and Postgres alone and use packaged ones.
     pub packaged: bool,
+    /// Use the packaged Postgres of this major version and no other. For tests: 14 to 18 on Linux on x86-64, elsewhere 17.
+    pub postgres_major: Option<u32>,
     /// Draw a bar while something is fetched, if standard error is a terminal.
     pub progress: bool,
     /// What a server has until it must be ready, not counting downloads.
@@ -112,6 +114,7 @@ impl StackOptions {
             kafka_settings: Vec::new(),
             postgres_settings: Vec::new(),
             packaged: env::var_os(PACKAGED).is_some_and(|value| !value.is_empty() && value != "0"),
+            postgres_major: None,
             progress: true,
             start_timeout: START_TIMEOUT,
         }
@@ -233,8 +236,8 @@ fn start_postgres(
     }
     let port = port(options.postgres_port)?;
     let settings = options.postgres_settings.clone();
-    let postgres =
-        Postgres::new(data_dir, cache, options.packaged, port, settings).map_err(ServerError::from)?;
+    let postgres = Postgres::new(data_dir, cache, (options.packaged, options.postgres_major), port, settings)
+        .map_err(ServerError::from)?;
     let url = postgres.url();
     Ok((Some(Server::launch(Box::new(postgres), options.start_timeout)?), url))
 }

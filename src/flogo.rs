@@ -15,6 +15,7 @@
 //!   order, escapes and the spelling of numbers stay.
 
 pub mod answer;
+pub mod compare;
 mod flow_state;
 mod json;
 pub mod recording;

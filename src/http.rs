@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::{Html, IntoResponse, Response},
     routing::get,
+    serve::ListenerExt as _,
 };
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -69,6 +70,10 @@ pub async fn serve(
     let bind = |source| ServeError::Bind { listen: listen.to_owned(), source };
     let listener = TcpListener::bind(listen).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
+    let listener = listener.tap_io(|connection| {
+        // An answer does not wait until the one before it is acknowledged. Where that can't be had it is late at worst.
+        let _ = connection.set_nodelay(true);
+    });
     tasks.spawn(async move {
         let stopped = stop.clone().cancelled_owned();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -16,5 +16,6 @@ pub(crate) mod rebalance;
 pub mod slice;
 pub(crate) mod source;
 pub(crate) mod tail;
+pub mod transaction;
 
 pub use self::lease::{Lease, Start};

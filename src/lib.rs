@@ -14,7 +14,8 @@
 //! What nobody is to read is masked by [`redaction`] on the way in.
 //!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs,
-//! [`rerun`] asks a runtime to run an instance again, [`retention`] removes what has been kept long enough.
+//! [`compare`] looks at them beside those of Flogo's own state service, [`rerun`] asks a runtime to run an instance again,
+//! [`replay`] stores or copies once more what is on the topic, [`retention`] removes what has been kept long enough.
 //!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
 //! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
@@ -47,6 +48,10 @@ pub mod retention;
 
 pub mod verify;
 
+pub mod replay;
+
+pub mod compare;
+
 pub mod doctor;
 
 pub mod server;
@@ -63,6 +68,7 @@ pub mod telemetry;
 
 pub mod clock;
 
+mod hex;
 mod sentence;
 
 mod span;

@@ -121,6 +121,8 @@ metrics! {
         "Bytes of the events that wait in the spool for Kafka.";
     GATEWAY_SWITCHED_OFF = "flowtrail_gateway_switched_off_total", Kind::Counter, Count, [],
         "Events that were not kept since their app is switched off.";
+    GATEWAY_ALSO = "flowtrail_gateway_also_total", Kind::Counter, Count, ["outcome"],
+        "Requests for the other state service (gateway.also), by what became of them: sent, refused by it, failed, or dropped since too much waited.";
     HTTP_REFUSED = "flowtrail_http_refused_total", Kind::Counter, Count, ["code"],
         "Requests that were refused for who asked, by the status of their answer.";
     RETENTION_REMOVED = "flowtrail_retention_removed_total", Kind::Counter, Count, ["what"],
@@ -147,6 +149,7 @@ const KNOWN: &[(Metric, &[&str])] = &[
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),
     (RETENTION_REMOVED, &["flows", "steps"]),
+    (GATEWAY_ALSO, &["dropped", "failed", "refused", "sent"]),
     (HTTP_REFUSED, &["401", "403", "429"]),
     (WAYS, &["conflict", "exclusive", "replaced", "staged", "straight"]),
 ];
@@ -384,6 +387,11 @@ pub fn retention_removed(what: &'static str, rows: u64) {
 /// The stored cut-offs of retention are so many seconds behind.
 pub fn retention_behind(seconds: f64) {
     gauge!(RETENTION_BEHIND.name).set(seconds);
+}
+
+/// A request for the other state service: `sent`, `refused`, `failed` or `dropped`.
+pub fn gateway_also(outcome: &'static str) {
+    counter!(GATEWAY_ALSO.name, "outcome" => outcome).increment(1);
 }
 
 /// A request was refused for who asked.

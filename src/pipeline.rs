@@ -17,9 +17,12 @@ mod simulation;
 pub mod store;
 pub mod watermark;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -55,22 +58,36 @@ impl Envelope {
 
 /// Bytes that wait before a lane: what is on its channel and not yet in a batch.
 #[derive(Debug, Default)]
-pub struct Load(AtomicUsize);
+pub struct Load {
+    bytes: AtomicUsize,
+    looking: Mutex<()>,
+    lighter: Condvar,
+}
 
 impl Load {
     /// So many bytes come to it.
     pub fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// So many bytes are done with.
     pub fn remove(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // Whoever found it too heavy before this is waiting once the lock is had, and can be woken.
+        drop(self.looking.lock().unwrap_or_else(PoisonError::into_inner));
+        self.lighter.notify_all();
     }
 
     /// How many wait.
     pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Blocks until fewer than so many bytes wait, or for `limit`; says which of the two it was.
+    pub fn wait_below(&self, most: usize, limit: Duration) -> bool {
+        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.lighter.wait_timeout_while(looking, limit, |()| self.bytes() >= most));
+        self.bytes() < most
     }
 }
 

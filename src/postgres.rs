@@ -19,6 +19,7 @@ mod plain;
 mod pool;
 mod pooler;
 pub mod read;
+mod rebuild;
 mod refusal;
 mod replace;
 pub(crate) mod retention;
@@ -39,9 +40,10 @@ pub use self::{
     fault::{Fault, sentence},
     gap::Gap,
     held::Held,
-    offset::{LastRecord, Progress, Stored, read as read_offsets},
+    offset::{LastRecord, Progress, Stored, forget as forget_offsets, read as read_offsets},
     pool::{Pool, PoolError, Reader},
     pooler::keeps_sessions,
+    rebuild::{holds_rows, make_list_index, put_off_list_index},
     refusal::{Refusal, WriteError},
     session::Session,
     store::{Database, Store, StoreError, Trouble},

@@ -4,6 +4,7 @@
 //! ([`disorder`]), and is put on a topic by [`send()`].
 
 pub mod disorder;
+pub(crate) mod pace;
 pub mod send;
 pub mod source;
 pub mod synthetic;

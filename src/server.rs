@@ -13,11 +13,12 @@ use crate::{
     clock,
     config::{Config, SchemaMode},
     gateway::{
-        Gateway, Recorder,
+        Gateway, Limits, Recorder,
+        also::{self, Senders},
         apps::Apps,
         drain,
         reads::{self, Reads},
-        routes::{self, Limits},
+        routes,
         spool::{OpenError, Spool},
         stream::{self, Steps},
     },
@@ -78,6 +79,7 @@ pub struct Server {
     health: Arc<Health>,
     spool_dir: Option<PathBuf>,
     steps: Steps,
+    senders: Option<Senders>,
     record: bool,
     stop: CancellationToken,
 }
@@ -98,8 +100,10 @@ impl Server {
         let producer = ConfirmedProducer::new(&config.kafka, &wanted.topic, deadline)?;
         // What Kafka has not confirmed by then has to get to the disk within the same deadline.
         let recorder = Recorder::new(producer, spool, deadline / 2);
+        let (also, senders) = (!wanted.also.is_empty()).then(|| also::to(&wanted.also)).unzip();
         let gateway = Arc::new(Gateway {
             recorder,
+            also,
             pool: Pool::new(&config.postgres, APPLICATION, wanted.sessions),
             apps: Apps::new(wanted.enforce_appstate),
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
@@ -110,7 +114,8 @@ impl Server {
         let conditions: &[Condition] = if wanted.record { &[Condition::Kafka] } else { &[] };
         let health = Arc::new(Health::new(conditions, Duration::from_mins(1), clock::monotonic()));
         let admin = Admin::new(&config.kafka)?;
-        Ok(Self { gateway, access, admin, health, spool_dir, steps, record: wanted.record, stop })
+        let record = wanted.record;
+        Ok(Self { gateway, access, admin, health, spool_dir, steps, senders, record, stop })
     }
 
     /// The requests that it answers, each for who has the role; without `gateway.record` none that changes history.
@@ -134,7 +139,10 @@ impl Server {
 
     /// Runs beside the requests, under `tasks`.
     pub fn start(self, tasks: &TaskTracker) {
-        let Self { gateway, access, admin, health, spool_dir, stop, .. } = self;
+        let Self { gateway, access, admin, health, spool_dir, senders, stop, .. } = self;
+        if let Some(senders) = senders {
+            senders.start(&stop, tasks);
+        }
         let (apps, until) = (gateway.clone(), stop.clone());
         tasks.spawn(Box::pin(async move { apps.apps.follow(&apps.pool, until).await }));
         let (drained, until) = (gateway.clone(), stop.clone());

@@ -69,6 +69,8 @@ pub struct Options {
     pub flows: Option<HashSet<String>>,
     /// Records that the group has not stored yet count too.
     pub with_lag: bool,
+    /// Only what is not stored is told; nothing is called extra.
+    pub only_unstored: bool,
     /// Bytes of records that are kept in memory before they are written to files.
     pub memory: usize,
     /// Where those files are.
@@ -225,7 +227,7 @@ impl Comparison {
         let asking = holdings(config, client).await?;
         let removed_before = asking.removed_before().await.map_err(failed(config))?;
         let until = &options.wanted.until;
-        let mut to_the_end = until.time.is_none() && until.offsets.is_empty();
+        let mut to_the_end = !options.only_unstored && until.time.is_none() && until.offsets.is_empty();
         if to_the_end {
             // What compaction removed can't be told from what was never said.
             let admin = Admin::new(&config.kafka)?;

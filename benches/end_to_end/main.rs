@@ -8,7 +8,7 @@
 //! drained of the first is compared with the topic by `flowtrail verify`, then drained again by another group; and a
 //! consumer that only decodes reads it, for the collector's processor time to be measured by. Then the same two bring
 //! new flows into tables that hold many steps already. And the collector drains a topic over connections to Postgres that
-//! are some milliseconds long.
+//! are some milliseconds long. Last, many small apps post to the gateway, and to a service that makes a row of each request.
 //! Where `--only peers` asks for them, other ways to get the same events into the same tables take their turn in each round.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
@@ -21,8 +21,10 @@
 //! A run whose tables do not hold exactly what the merge law makes of the traffic fails, however fast it was.
 
 mod bare;
+mod databases;
 mod drain;
 mod far;
+mod gateway;
 mod growth;
 mod latency;
 mod page;
@@ -46,18 +48,16 @@ mod usage;
 use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use clap::{Parser as _, ValueEnum as _};
-use flowtrail::{
-    dev::{self, Stack, StackOptions},
-    schema,
-};
+use flowtrail::dev::{self, Stack, StackOptions};
 use secrecy::ExposeSecret as _;
-use tokio_postgres::{Client, NoTls};
 
 use self::{
+    databases::{Databases, connect},
     drain::Drain,
     peers::{Peer, Peers, Truth},
     report::{Drains, Report, Round},
@@ -65,7 +65,7 @@ use self::{
 };
 
 /// How long another may hold the schema's lock; nobody does.
-const SCHEMA_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bench of the whole way: a backlog from Kafka to Postgres.
 #[derive(Debug, clap::Parser)]
@@ -85,6 +85,9 @@ struct Args {
     /// Which rivals take part in peers; may be repeated [default: all]
     #[arg(long = "peer", value_enum, value_name = "RIVAL")]
     peers: Vec<Peer>,
+    /// How many apps post at once in gateway; may be repeated [default: 64 and 256, with --profile quick 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    apps: Vec<u32>,
     /// Another build of flowtrail to measure, for a comparison
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_flowtrail"))]
     program: PathBuf,
@@ -94,6 +97,9 @@ struct Args {
     /// Settings of the local Postgres, as NAME=VALUE, as for `auto_explain`; may be repeated
     #[arg(long = "postgres-set", value_name = "SETTING")]
     postgres_settings: Vec<String>,
+    /// In how many partitions the large tables are made
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    partitions: usize,
     /// After each drain, show the statements that Postgres spent its time on; counting them takes some of it
     #[arg(long)]
     statements: bool,
@@ -111,6 +117,11 @@ struct Args {
     bare: Option<String>,
     #[arg(long, hide = true)]
     bare_topic: Option<String>,
+    /// Only be the service that makes a row of each request, in this database; this program starts itself so
+    #[arg(long, hide = true, requires = "insert_sessions")]
+    insert: Option<String>,
+    #[arg(long, hide = true)]
+    insert_sessions: Option<usize>,
     /// Keep the servers' folder, with their logs and the collector's
     #[arg(long)]
     keep: bool,
@@ -138,10 +149,12 @@ enum Part {
     Far,
     /// From a producer's call to a visible row.
     Latency,
+    /// Requests of small apps, beside a service that makes a row of each.
+    Gateway,
 }
 
 impl Part {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Drain(Order::First),
         Self::Drain(Order::Reruns),
         Self::Drain(Order::Twice),
@@ -150,6 +163,7 @@ impl Part {
         Self::Growth,
         Self::Far,
         Self::Latency,
+        Self::Gateway,
         Self::Drain(Order::Peers),
     ];
 
@@ -177,6 +191,9 @@ impl clap::ValueEnum for Part {
             Self::Growth => ("growth", "new flows into tables that hold many steps already"),
             Self::Far => ("far", "first delivery, and the same again, 0, 2 and 10 ms from Postgres and back"),
             Self::Latency => ("latency", "from a producer's call to a visible row"),
+            Self::Gateway => {
+                ("gateway", "requests/s of flowtrail serve, beside a service that makes a row of each")
+            }
         };
         Some(clap::builder::PossibleValue::new(name).help(help))
     }
@@ -191,6 +208,7 @@ struct Size {
     growth: growth::Size,
     /// Events a second, and for how many seconds.
     latency: (&'static [u32], u32),
+    gateway: gateway::Size<'static>,
 }
 
 impl Args {
@@ -206,6 +224,12 @@ impl Args {
                 warm_up: false,
                 growth: growth::Size { steps: &[1_000, 10_000], events: 20_000 },
                 latency: (&[1_000, 20_000], 2),
+                gateway: gateway::Size {
+                    apps: &[16],
+                    rounds: 1,
+                    warm_up: false,
+                    span: Duration::from_secs(1),
+                },
             },
             Profile::Full => Size {
                 events: 1_000_000,
@@ -213,6 +237,12 @@ impl Args {
                 warm_up: true,
                 growth: growth::Size { steps: &[100_000, 1_000_000, 10_000_000], events: 500_000 },
                 latency: (&[1_000, 5_000, 20_000, 50_000], 20),
+                gateway: gateway::Size {
+                    apps: &[64, 256],
+                    rounds: 3,
+                    warm_up: true,
+                    span: Duration::from_secs(10),
+                },
             },
         };
         Size {
@@ -263,6 +293,9 @@ async fn main() -> anyhow::Result<()> {
         let took = bare::consume(servers, topic, args.size().events)?;
         return Ok(serde_json::to_writer(io::stdout().lock(), &took)?);
     }
+    if let (Some(url), Some(sessions)) = (&args.insert, args.insert_sessions) {
+        return gateway::insert::run(url, sessions).await;
+    }
     if let Some(path) = &args.report {
         // Rather now than after all the work.
         page::around(path)?;
@@ -300,7 +333,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
-    let databases = Databases { url: stack.database_url().expose_secret().to_owned() };
+    let url = stack.database_url().expose_secret().to_owned();
+    let databases = Databases { url, partitions: args.partitions };
     let log = stack.data_dir().join("collector.log");
     let mut report = Report::new(&databases, stack.data_dir(), args).await?;
     for (number, part) in args.parts().into_iter().enumerate() {
@@ -353,6 +387,13 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
             databases.remove(&name).await?;
         }
     }
+    if args.parts().contains(&Part::Gateway) {
+        let (traffic, size) = (Traffic::none(), args.size());
+        let drain = args.drain(stack, &traffic, &log);
+        let apps = if args.apps.is_empty() { size.gateway.apps } else { &args.apps };
+        let size = gateway::Size { apps, rounds: size.rounds, warm_up: size.warm_up, ..size.gateway };
+        report.gateway = Some(gateway::measure(&databases, &drain, size).await?);
+    }
     Ok(report)
 }
 
@@ -399,51 +440,6 @@ impl Rounds<'_> {
         };
         Ok(Round { drain: drained, verify, again, copy, races })
     }
-}
-
-/// The server, and the databases made there.
-struct Databases {
-    url: String,
-}
-
-impl Databases {
-    /// Makes a database with all tables, empty, and has everything on disk that was written before.
-    async fn create(&self, name: &str) -> anyhow::Result<String> {
-        let admin = connect(&self.url).await?;
-        admin.batch_execute(&format!("CREATE DATABASE {name}")).await?;
-        let url = self.url_of(name)?;
-        schema::update(&mut connect(&url).await?, SCHEMA_PATIENCE).await?;
-        admin.batch_execute("CHECKPOINT").await?;
-        Ok(url)
-    }
-
-    /// Copies a database that nobody is connected to, file by file.
-    async fn copy_of(&self, template: &str, name: &str) -> anyhow::Result<String> {
-        let admin = connect(&self.url).await?;
-        // Postgres 14 copies so without being told.
-        let has_others = "SELECT current_setting('server_version_num')::int >= 150000";
-        let strategy = if admin.query_one(has_others, &[]).await?.get(0) { "STRATEGY file_copy" } else { "" };
-        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template} {strategy}")).await?;
-        admin.batch_execute("CHECKPOINT").await?;
-        self.url_of(name)
-    }
-
-    fn url_of(&self, name: &str) -> anyhow::Result<String> {
-        let (server, _) = self.url.rsplit_once('/').context("the stack's URL ends with a database")?;
-        Ok(format!("{server}/{name}"))
-    }
-
-    async fn remove(&self, name: &str) -> anyhow::Result<()> {
-        let admin = connect(&self.url).await?;
-        Ok(admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?)
-    }
-}
-
-/// A plain connection.
-async fn connect(url: &str) -> anyhow::Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 /// Says how it goes on, on standard error.

@@ -12,6 +12,7 @@ use crate::{
     connect,
     drain::{Again, Drained, Verified},
     far::Far,
+    gateway::Requests,
     growth::Growth,
     latency::Latency,
     peers::{self, Race},
@@ -38,6 +39,8 @@ pub(crate) struct Report {
     pub(crate) far: Option<Far>,
     /// From a producer's call to a row that others see.
     pub(crate) latencies: Vec<Latency>,
+    /// Requests of small apps.
+    pub(crate) gateway: Option<Requests>,
 }
 
 /// Rounds over one topic.
@@ -143,6 +146,7 @@ impl Report {
             growth: None,
             far: None,
             latencies: Vec::new(),
+            gateway: None,
         })
     }
 
@@ -309,6 +313,9 @@ impl fmt::Display for Report {
         }
         for latency in &self.latencies {
             writeln!(f, "\n{latency}")?;
+        }
+        if let Some(gateway) = &self.gateway {
+            writeln!(f, "\n{gateway}")?;
         }
         Ok(())
     }

@@ -148,7 +148,9 @@ async fn with_servers(
     if let Some(topic) = &topic {
         Admin::new(&config.kafka)?.ensure_topic(topic, PARTITIONS, &[], TOPIC_LIMIT).await?;
     }
-    schema::update(&mut connect::connect(&config.postgres, "flowtrail-dev").await?, SCHEMA_PATIENCE).await?;
+    let mut client = connect::connect(&config.postgres, "flowtrail-dev").await?;
+    schema::update(&mut client, SCHEMA_PATIENCE, config.schema.partitions).await?;
+    drop(client);
 
     let served = Served::start(&config).await?;
     let collector = (!args.no_collect).then(|| {

@@ -177,8 +177,7 @@ fn from(args: &Args, flow: &Flow) -> anyhow::Result<Option<From>> {
 /// The recorded state before a step, or after the first.
 async fn state_before(client: &mut Client, flow: &str, from: Option<&From>) -> anyhow::Result<Option<Value>> {
     let moment = client.build_transaction().read_only(true).start().await?;
-    let mut steps = flogo::steps(&moment, flow).await?;
-    answer::sort_by_id(&mut steps, |step| &step.id);
+    let steps = flogo::steps(&moment, flow).await?;
     let superseded = flogo::superseded(&moment, flow).await?;
     if steps.is_empty() {
         return Ok(None);

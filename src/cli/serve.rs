@@ -3,7 +3,11 @@
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::collect::stop_on_signals;
-use crate::{config::Config, http, metrics, server::Server};
+use crate::{
+    config::{self as configuration, Config},
+    http, metrics,
+    server::Server,
+};
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "these are shown on the terminal")]
@@ -11,6 +15,7 @@ use crate::{config::Config, http, metrics, server::Server};
 Examples:
   flowtrail serve
   flowtrail serve --listen 127.0.0.1:9190 --spool-dir /var/lib/flowtrail/spool
+  flowtrail serve --also http://old:9190       every write goes to another state service too
   FLOGO_FLOW_SM_ENDPOINT=http://127.0.0.1:9190 ./my-flogo-app    the app that records here
 
 It speaks the API of Flogo's state service, so an app needs no change. A request is answered when Kafka has the event, or
@@ -26,6 +31,13 @@ pub(crate) struct Args {
     /// Folder that keeps events while Kafka is away [default: gateway.spool_dir]
     #[arg(long, value_name = "FOLDER")]
     spool_dir: Option<String>,
+    /// Another state service that every write is sent to as well, as http://host:port [default: gateway.also]
+    #[arg(long, value_name = "URL", value_parser = service_address)]
+    also: Option<String>,
+}
+
+fn service_address(text: &str) -> Result<String, String> {
+    configuration::check_service(text).map(|()| text.to_owned())
 }
 
 pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
@@ -38,6 +50,9 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     }
     if let Some(folder) = args.spool_dir {
         config.gateway.spool_dir = folder;
+    }
+    if let Some(service) = args.also {
+        config.gateway.also = service;
     }
     let told = stop_on_signals()?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -15,8 +15,9 @@ use crate::{
     config::Config,
     kafka::{
         partitioner::Hash,
-        slice::{Edge, Wanted},
+        slice::{Edge, Slicer, Wanted},
     },
+    verify,
 };
 
 /// A flow's records may bear a time a little before the start that its runtime tells, where clocks disagree. In minutes.
@@ -95,9 +96,36 @@ impl SliceArgs {
         Ok((!flows.is_empty()).then_some(flows))
     }
 
+    /// Reads the flags. Flows are looked for where and when they can be, so that one of them does not take reading
+    /// everything; when they began, the database says, if one is configured.
+    pub(crate) async fn narrowed(&self, config: &Config) -> anyhow::Result<Chosen> {
+        let mut chosen = self.chosen(config)?;
+        let Some(flows) = chosen.flows.clone() else { return Ok(chosen) };
+        if config.postgres.url.is_some()
+            && let Some(start) = verify::earliest_start(config, flows.iter().map(String::as_str)).await?
+        {
+            chosen.begin_at(start);
+        }
+        if self.on_their_own_partitions()
+            && let [topic] = chosen.wanted.topics.clone().as_slice()
+        {
+            let (kafka, topic) = (config.kafka.clone(), topic.clone());
+            let count = move || Slicer::new(&kafka)?.partitions(&topic);
+            let count =
+                tokio::task::spawn_blocking(count).await.context("the look at the topic ended early")??;
+            chosen.wanted.partitions = own_partitions(&flows, count.len());
+        }
+        Ok(chosen)
+    }
+
     /// Whether flows are looked for on their own partitions only.
-    pub(crate) fn on_their_own_partitions(&self) -> bool {
+    fn on_their_own_partitions(&self) -> bool {
         !self.all_partitions && self.partitions.is_empty()
+    }
+
+    /// The flags as they were given: the same for the same command.
+    pub(crate) fn words(&self) -> String {
+        format!("{self:?}")
     }
 }
 
@@ -136,7 +164,7 @@ fn offset(text: &str) -> Option<(i32, i64)> {
 }
 
 /// The partitions on which Kafka's own clients put these keys.
-pub(crate) fn own_partitions(flows: &HashSet<String>, count: usize) -> Option<BTreeSet<i32>> {
+fn own_partitions(flows: &HashSet<String>, count: usize) -> Option<BTreeSet<i32>> {
     let count = i32::try_from(count).ok()?;
     flows.iter().map(|flow| Hash::Murmur2.partition(flow.as_bytes(), count)).collect()
 }

@@ -1,7 +1,6 @@
 //! `flowtrail verify`: whether the tables hold what is on the topic.
 
 use std::{
-    collections::BTreeSet,
     env,
     io::{self, IsTerminal as _},
     path::PathBuf,
@@ -9,19 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{
     Outcome,
     output::{Column, Format, Output, OutputError},
-    slice::{self, Chosen},
+    slice,
 };
 use crate::{
     clock,
     config::Config,
-    kafka::slice::Slicer,
     verify::{self, Difference, Options, Progress, Report, judge::Kind},
 };
 
@@ -65,7 +62,7 @@ pub(crate) struct Args {
     slice: slice::SliceArgs,
 }
 
-const COLUMNS: [Column<Difference>; 6] = [
+pub(super) const COLUMNS: [Column<Difference>; 6] = [
     Column::whole("TABLE", |found| found.row.table.to_owned()),
     Column::whole("FLOW", |found| found.of.clone()),
     Column::text("STEP", |found| found.row.key.step.clone().unwrap_or_else(|| "-".to_owned())),
@@ -114,11 +111,12 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> 
         config.kafka.group.clone_from(group);
     }
     let config = &config;
-    let chosen = Box::pin(narrowed(args.slice.chosen(config)?, &args.slice, config)).await?;
+    let chosen = Box::pin(args.slice.narrowed(config)).await?;
     let options = Options {
         wanted: chosen.wanted,
         flows: chosen.flows,
         with_lag: args.with_lag,
+        only_unstored: false,
         memory: usize::try_from(args.memory).unwrap_or(64) << 20,
         spill_folder: args.spill_dir.clone().unwrap_or_else(env::temp_dir),
     };
@@ -145,26 +143,7 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> 
     Ok(if report.differs() { Outcome::Difference } else { Outcome::Done })
 }
 
-/// Flows are looked for where and when they can be, so that one of them does not take reading everything.
-async fn narrowed(mut chosen: Chosen, args: &slice::SliceArgs, config: &Config) -> anyhow::Result<Chosen> {
-    let Some(flows) = chosen.flows.clone() else { return Ok(chosen) };
-    if let Some(start) = verify::earliest_start(config, flows.iter().map(String::as_str)).await? {
-        chosen.begin_at(start);
-    }
-    if args.on_their_own_partitions()
-        && let [topic] = chosen.wanted.topics.clone().as_slice()
-    {
-        let (kafka, topic) = (config.kafka.clone(), topic.clone());
-        let count = move || Slicer::new(&kafka)?.partitions(&topic);
-        let count =
-            tokio::task::spawn_blocking(count).await.context("the look at the topic ended early")??;
-        let own: Option<BTreeSet<i32>> = slice::own_partitions(&flows, count.len());
-        chosen.wanted.partitions = own;
-    }
-    Ok(chosen)
-}
-
-fn line(difference: &Difference) -> Result<(), OutputError> {
+pub(super) fn line(difference: &Difference) -> Result<(), OutputError> {
     let mut output = Output::stdout();
     output.line_of_json(difference)?;
     output.finish()
@@ -242,13 +221,13 @@ fn sentences(report: &Report, shown: usize) -> Vec<String> {
 }
 
 /// A bar on stderr, on a terminal only.
-struct Bar {
+pub(super) struct Bar {
     bar: ProgressBar,
     progress: Arc<Progress>,
 }
 
 impl Bar {
-    fn new(format: Format, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(format: Format, progress: Arc<Progress>) -> Self {
         let is_seen = format == Format::Table && io::stderr().is_terminal();
         let bar = if is_seen { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{msg} {bar:30} {percent:>3} %, {eta} left");
@@ -256,7 +235,7 @@ impl Bar {
     }
 
     /// Moves while the work goes on.
-    async fn beside<T>(self, mut work: impl Future<Output = T> + Unpin) -> T {
+    pub(super) async fn beside<T>(self, mut work: impl Future<Output = T> + Unpin) -> T {
         let mut tick = tokio::time::interval(TICK);
         let done = loop {
             tokio::select! {

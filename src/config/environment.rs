@@ -18,9 +18,10 @@ use super::{
 pub type Environment = BTreeMap<OsString, OsString>;
 
 /// Names that begin with `FLOWTRAIL_` and are read elsewhere.
-pub const READ_ELSEWHERE: [&str; 9] = [
+pub const READ_ELSEWHERE: [&str; 10] = [
     "FLOWTRAIL_CONFIG",
     "FLOWTRAIL_FLOGO_CONFIG",
+    "FLOWTRAIL_COMPARE_WITH",
     "FLOWTRAIL_LOG",
     "FLOWTRAIL_LOG_FORMAT",
     "FLOWTRAIL_CACHE_DIR",

@@ -78,7 +78,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 39] = [
+pub(super) const SETTINGS: [Setting; 41] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -152,6 +152,7 @@ pub(super) const SETTINGS: [Setting; 39] = [
         slot: |c| Slot::Size(&mut c.gateway.sessions, range(1, 1_000, "sessions")),
     },
     Setting { key: "gateway.record", slot: |c| Slot::Switch(&mut c.gateway.record) },
+    Setting { key: "gateway.also", slot: |c| Slot::Text(&mut c.gateway.also, check_service) },
     Setting { key: "redaction.rules", slot: |c| Slot::Rules(&mut c.redaction.rules) },
     Setting { key: "redaction.salt", slot: |c| Slot::Secret(&mut c.redaction.salt, redaction::check_salt) },
     Setting { key: "redaction.keep_unreadable", slot: |c| Slot::Switch(&mut c.redaction.keep_unreadable) },
@@ -166,6 +167,10 @@ pub(super) const SETTINGS: [Setting; 39] = [
         slot: |c| Slot::Size(&mut c.retention.batch_flows, range(1, 10_000, "flows")),
     },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
+    Setting {
+        key: "schema.partitions",
+        slot: |c| Slot::Size(&mut c.schema.partitions, range(0, 256, "partitions")),
+    },
 ];
 
 /// The setting of that name.
@@ -360,6 +365,18 @@ fn check_listen(text: &str) -> Result<(), String> {
     Err(format!("want host:port with a port from 0 to 65535, not \"{text}\""))
 }
 
+/// The address of an HTTP service, or nothing.
+pub(crate) fn check_service(text: &str) -> Result<(), String> {
+    let behind = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let has_host = behind.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']));
+    // A password would be shown by `config print`, and a query would stand before the path.
+    let is_plain = !text.contains(['@', '?', '#']) && !text.contains(char::is_whitespace);
+    if text.is_empty() || (has_host && is_plain && text.parse::<axum::http::Uri>().is_ok()) {
+        return Ok(());
+    }
+    Err("want http://host:port or https://host:port, without user, password and query".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,6 +420,18 @@ mod tests {
         assert!(write("http.listen", text("127.0.0.1:0")).is_ok());
         for bad in ["9464", ":9464", "localhost", "localhost:http"] {
             assert!(write("http.listen", text(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_service_is_an_address_that_tells_no_secret() {
+        for good in ["", "http://old:9190", "https://old", "http://[::1]:9190/flogo"] {
+            assert!(write("gateway.also", text(good)).is_ok(), "{good}");
+        }
+        for bad in
+            ["old:9190", "http://", "http://:9190", "http://ann:x@old", "http://old/?a=b", "http://a b"]
+        {
+            assert!(write("gateway.also", text(bad)).is_err(), "{bad}");
         }
     }
 

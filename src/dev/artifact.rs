@@ -6,11 +6,9 @@ use std::env;
 pub(super) const KAFKA_VERSION: &str = "4.1.0";
 /// The packaged Java's version, as its folder in the cache is named.
 pub(super) const JAVA_VERSION: &str = "25.0.2";
-/// The packaged Postgres's version, as its folder in the cache is named.
-pub(super) const POSTGRES_VERSION: &str = "17.11";
 /// The packaged Go's version, as its folder in the cache is named.
 pub(super) const GO_VERSION: &str = "1.26.8";
-/// The packaged Postgres's major version: which data folders it can open.
+/// The packaged Postgres's major version where none is asked for: which data folders it can open.
 pub(super) const POSTGRES_MAJOR: u32 = 17;
 
 const KAFKA_JARS: &str = include_str!("kafka-jars.txt");
@@ -33,7 +31,8 @@ pub(super) struct Artifact {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runtime {
     Java,
-    Postgres,
+    /// Of this major version.
+    Postgres(u32),
     Go,
 }
 
@@ -41,7 +40,7 @@ impl Runtime {
     fn word(self) -> &'static str {
         match self {
             Self::Java => "java",
-            Self::Postgres => "postgres",
+            Self::Postgres(_) => "postgres",
             Self::Go => "go",
         }
     }
@@ -49,7 +48,7 @@ impl Runtime {
     fn registry(self) -> Registry {
         match self {
             Self::Java => Registry::Pypi,
-            Self::Postgres => Registry::MavenCentral,
+            Self::Postgres(_) => Registry::MavenCentral,
             Self::Go => Registry::GoProxy,
         }
     }
@@ -92,16 +91,27 @@ pub(super) fn kafka_jars() -> Vec<Artifact> {
 pub(super) fn runtime(what: Runtime, os: &str, arch: &str) -> Option<Artifact> {
     rows(RUNTIMES).find_map(|row| {
         let [word, row_os, row_arch, path, bytes, sha256] = row.as_slice() else { return None };
-        if (*word, *row_os, *row_arch) != (what.word(), os, arch) {
+        let name = path.rsplit('/').next()?;
+        let is_wanted = match what {
+            Runtime::Java | Runtime::Go => true,
+            Runtime::Postgres(major) => postgres_version(name)?.starts_with(&format!("{major}.")),
+        };
+        if (*word, *row_os, *row_arch) != (what.word(), os, arch) || !is_wanted {
             return None;
         }
         Some(Artifact {
-            name: path.rsplit('/').next()?.to_owned(),
+            name: name.to_owned(),
             url: format!("{}/{path}", what.registry().base()),
             bytes: bytes.parse().ok()?,
             sha256: (*sha256).to_owned(),
         })
     })
+}
+
+/// Postgres's own version in the name of its file: `17.11` of `…-linux-amd64-17.11.0.jar`.
+pub(super) fn postgres_version(name: &str) -> Option<&str> {
+    let (_, version) = name.strip_suffix(".jar")?.rsplit_once('-')?;
+    version.rsplit_once('.').map(|(version, _package)| version)
 }
 
 fn kafka_jar(base: &str, row: &[&str]) -> Option<Artifact> {
@@ -150,14 +160,24 @@ mod tests {
             for arch in ["x86_64", "aarch64"] {
                 let java = runtime(Runtime::Java, os, arch).unwrap();
                 assert!(java.name.contains(JAVA_VERSION) && is_sha256(&java.sha256), "{java:?}");
-                let postgres = runtime(Runtime::Postgres, os, arch).unwrap();
-                assert!(
-                    postgres.name.contains(POSTGRES_VERSION) && is_sha256(&postgres.sha256),
-                    "{postgres:?}"
+                let postgres = runtime(Runtime::Postgres(POSTGRES_MAJOR), os, arch).unwrap();
+                assert_eq!(
+                    (postgres_version(&postgres.name), is_sha256(&postgres.sha256)),
+                    (Some("17.11"), true)
                 );
             }
         }
         assert_eq!(runtime(Runtime::Java, "plan9", "x86_64"), None);
-        assert!(POSTGRES_VERSION.starts_with(&POSTGRES_MAJOR.to_string()));
+    }
+
+    #[test]
+    fn there_is_a_postgres_of_each_version_that_tests_run_on() {
+        let names: BTreeSet<String> = (14..=18)
+            .map(|major| runtime(Runtime::Postgres(major), "linux", "x86_64").unwrap())
+            .inspect(|found| assert!(is_sha256(&found.sha256), "{found:?}"))
+            .map(|found| postgres_version(&found.name).unwrap().split('.').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["14", "15", "16", "17", "18"]);
+        assert_eq!(runtime(Runtime::Postgres(1), "linux", "x86_64"), None);
     }
 }

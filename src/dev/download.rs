@@ -1,6 +1,5 @@
 //! Fetches pinned files, a few at a time. A file is either whole and checked, or not there.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use super::artifact::Artifact;
 use super::progress::Progress;
+use crate::hex::hex;
 
 /// Files fetched at once: enough to hide latency for many small jars, few enough to be polite to a public registry.
 const PARALLEL: usize = 4;
@@ -239,15 +239,6 @@ fn receive(
     }
     // Without this a power failure could leave a file of the right length and no content behind the rename.
     file.sync_all().map_err(DownloadError::write(path))
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn remove_partial(folder: &Path) {

@@ -124,11 +124,12 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// Finds or fetches the programs and makes the database if there is none yet.
+    /// Finds or fetches the programs and makes the database if there is none yet. `packaged`, `major`: whether only packaged
+    /// programs will do, and of which major version.
     pub(super) fn new(
         data_dir: &Path,
         cache: &Cache,
-        packaged: bool,
+        (packaged, major): (bool, Option<u32>),
         port: u16,
         settings: Vec<(String, String)>,
     ) -> Result<Self, PostgresError> {
@@ -136,7 +137,7 @@ impl Postgres {
         let cluster = home.cluster();
         let made_by = major_of(&cluster)?;
         let made_by = made_by.map(|major| (cluster.as_path(), major));
-        let wanted = Wanted { made_by, packaged, account: home.account };
+        let wanted = Wanted { made_by, packaged, major, account: home.account };
         let programs = postgres_programs::find(cache, wanted)?;
         let password_file = home.dir.join(PASSWORD);
         if made_by.is_none() {

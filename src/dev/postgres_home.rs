@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 
 use super::account::{self, Account};
 use super::data_dir::{self, DataDirError};
+use super::leftover;
 use super::postgres::PostgresError;
-use super::{download, leftover};
+use crate::hex::hex;
 
 /// The database's folder or a link to it, in the stack's folder.
 const NAME: &str = "postgres";
@@ -122,7 +123,7 @@ pub(super) fn make_reachable(dir: &Path) -> io::Result<()> {
 
 fn elsewhere(data_dir: &Path) -> PathBuf {
     let hash = Sha256::digest(data_dir.as_os_str().as_bytes());
-    Path::new(ELSEWHERE).join(format!("dev-{}", download::hex(hash.get(..8).unwrap_or_default())))
+    Path::new(ELSEWHERE).join(format!("dev-{}", hex(hash.get(..8).unwrap_or_default())))
 }
 
 fn belongs_to(dir: &Path, data_dir: &Path) -> bool {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use tracing::info;
 
 use super::account::Account;
-use super::artifact::{self, POSTGRES_MAJOR, POSTGRES_VERSION, Runtime};
+use super::artifact::{self, POSTGRES_MAJOR, Runtime};
 use super::cache::Cache;
 use super::download::DownloadError;
 use super::postgres::PostgresError;
@@ -38,6 +38,8 @@ pub(super) struct Wanted<'a> {
     pub(super) made_by: Option<(&'a Path, u32)>,
     /// Leave the machine's own alone.
     pub(super) packaged: bool,
+    /// The packaged one of this major version and no other.
+    pub(super) major: Option<u32>,
     /// Who must be able to run them, if not this process.
     pub(super) account: Option<Account>,
 }
@@ -47,7 +49,8 @@ pub(super) struct Wanted<'a> {
 pub(super) fn find(cache: &Cache, wanted: Wanted<'_>) -> Result<Programs, PostgresError> {
     let reachable =
         |programs: &Programs| wanted.account.is_none_or(|account| account.can_reach(&programs.bin));
-    let mut installed = if wanted.packaged { Vec::new() } else { installed() };
+    let packaged = wanted.packaged || wanted.major.is_some();
+    let mut installed = if packaged { Vec::new() } else { installed() };
     installed.retain(|programs| programs.major >= LEAST && reachable(programs));
     let majors: Vec<u32> = installed.iter().map(|programs| programs.major).collect();
     let chosen = installed.into_iter().find(|p| wanted.made_by.is_none_or(|(_, major)| p.major == major));
@@ -55,10 +58,15 @@ pub(super) fn find(cache: &Cache, wanted: Wanted<'_>) -> Result<Programs, Postgr
         info!(bin = %programs.bin.display(), major = programs.major, "found Postgres");
         return Ok(programs);
     }
-    if let Some((path, major)) = wanted.made_by.filter(|(_, major)| *major != POSTGRES_MAJOR) {
-        return Err(PostgresError::OtherMajor { path: path.to_owned(), major, found: listed(&majors) });
+    let to_fetch = wanted.major.unwrap_or(POSTGRES_MAJOR);
+    if let Some((path, major)) = wanted.made_by.filter(|(_, major)| *major != to_fetch) {
+        return Err(PostgresError::OtherMajor {
+            path: path.to_owned(),
+            major,
+            found: listed(&majors, to_fetch),
+        });
     }
-    fetched(cache, wanted.account)
+    fetched(cache, to_fetch, wanted.account)
 }
 
 /// What is installed: that on `PATH` first, then the newer before the older.
@@ -100,19 +108,20 @@ fn parse_major(said: &str) -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn fetched(cache: &Cache, account: Option<Account>) -> Result<Programs, PostgresError> {
+fn fetched(cache: &Cache, major: u32, account: Option<Account>) -> Result<Programs, PostgresError> {
     let (os, arch) = (env::consts::OS, env::consts::ARCH);
     let no_package = DownloadError::NoPackage { what: "Postgres", least: LEAST.to_string(), os, arch };
-    let artifact = artifact::runtime(Runtime::Postgres, os, arch).ok_or(no_package)?;
+    let artifact = artifact::runtime(Runtime::Postgres(major), os, arch).ok_or(no_package)?;
     let cache = reachable_cache(cache, account)?;
-    let folder = format!("postgres-{POSTGRES_VERSION}-{os}-{arch}");
+    let version = artifact::postgres_version(&artifact.name).unwrap_or(&artifact.name);
+    let folder = format!("postgres-{version}-{os}-{arch}");
     let home = cache.unpacked(&folder, "Postgres", &artifact, archive::postgres_jar)?;
     let bin = home.join("bin");
     match account {
         Some(account) if !account.can_reach(&bin) => {
             Err(PostgresError::Unreachable { path: bin, uid: account.uid })
         }
-        _ => Ok(Programs { bin, major: POSTGRES_MAJOR }),
+        _ => Ok(Programs { bin, major }),
     }
 }
 
@@ -128,9 +137,9 @@ fn reachable_cache(cache: &Cache, account: Option<Account>) -> Result<Cache, Pos
     Ok(cache.at(common))
 }
 
-fn listed(majors: &[u32]) -> String {
+fn listed(majors: &[u32], packaged: u32) -> String {
     let mut names: Vec<String> = majors.iter().map(u32::to_string).collect();
-    names.push(format!("{POSTGRES_MAJOR} packaged"));
+    names.push(format!("{packaged} packaged"));
     names.join(", ")
 }
 
@@ -159,7 +168,8 @@ mod tests {
     fn a_database_of_a_version_that_is_not_there_is_one_clear_sentence() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::of_user(false).unwrap().at(dir.path());
-        let wanted = Wanted { made_by: Some((Path::new("/data"), 16)), packaged: true, account: None };
+        let wanted =
+            Wanted { made_by: Some((Path::new("/data"), 16)), packaged: true, major: None, account: None };
         let error = find(&cache, wanted).unwrap_err().to_string();
         assert!(error.contains("/data was made by Postgres 16") && error.contains("17 packaged"), "{error}");
     }

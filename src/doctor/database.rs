@@ -188,12 +188,7 @@ fn indexes(there: &[Index], gone: &[&str]) -> Vec<Finding> {
 /// What is wrong with one index, if anything is.
 fn index(wanted: &WantedIndex, there: &[Index]) -> Option<Finding> {
     const CHECK: &str = "postgres.indexes";
-    let fits = |index: &&Index| {
-        index.table == wanted.table
-            && index.columns == wanted.columns
-            && index.rows.as_deref() == wanted.rows
-            && index.unique >= wanted.unique
-    };
+    let fits = |index: &&Index| wanted.fits(index);
     let (table, columns) = (wanted.table, wanted.columns);
     if there.iter().filter(fits).any(|index| index.valid) {
         return None;
@@ -207,17 +202,12 @@ fn index(wanted: &WantedIndex, there: &[Index]) -> Option<Finding> {
             ),
         )
     } else {
-        let kind = if wanted.unique { "UNIQUE INDEX" } else { "INDEX" };
-        let rows = wanted.rows.map(|rows| format!(" WHERE {rows}")).unwrap_or_default();
         let effect = if wanted.unique {
             "Postgres refuses every batch"
         } else {
             "what looks for these reads the whole table"
         };
-        (
-            format!("{table} has no {kind} on ({columns}){rows}: {effect}"),
-            format!("CREATE {kind} CONCURRENTLY ON {table} ({columns}){rows}"),
-        )
+        (format!("{table} has no {}: {effect}", wanted.described()), wanted.statement())
     };
     let finding =
         if wanted.unique { Finding::fail(CHECK, said, advice) } else { Finding::warn(CHECK, said, advice) };

@@ -17,12 +17,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    answer,
-    caller::Scope,
-    routes::{Gateway, keep, whole},
-};
-use crate::{flogo, proto::v1::HistoryEvent, sentence::with_causes};
+use super::{Gateway, also::Repeat, answer, caller::Scope, whole};
+use crate::{flogo, proto::v1::HistoryEvent, publish, sentence::with_causes};
 
 /// Lines of one body that are on their way to Kafka at once.
 const AT_ONCE: usize = 256;
@@ -57,11 +53,19 @@ pub(super) async fn record(State(gateway): State<Arc<Gateway>>, scope: Scope, re
     };
     let lines = lines(&body).map(|(number, line)| {
         let (gateway, scope) = (&gateway, &scope);
-        async move { (number, record_line(gateway, scope, &line).await) }
+        async move { (number, record_line(gateway, scope, line).await) }
     });
     let mut outcomes: Vec<_> = stream::iter(lines).buffer_unordered(AT_ONCE).collect().await;
     outcomes.sort_by_key(|(number, _)| *number);
     let total = outcomes.len();
+    if let Some(also) = gateway.also_for(&parts.headers) {
+        // By itself each line is a request that the other service knows.
+        for Passable { name, path, line } in
+            outcomes.iter_mut().filter_map(|(_, kept)| kept.as_mut().ok()?.take())
+        {
+            also.pass_on(&name, Repeat::posted(path, &parts.headers, line));
+        }
+    }
     let mut refused: Vec<_> = outcomes
         .into_iter()
         .filter_map(|(line, outcome)| outcome.err().map(|(code, message)| (code, Line { line, message })))
@@ -84,12 +88,26 @@ fn lines(body: &Bytes) -> impl Iterator<Item = (usize, Bytes)> {
         .map(|(line, number)| (number, body.slice_ref(line)))
 }
 
-async fn record_line(gateway: &Gateway, scope: &Scope, line: &Bytes) -> Result<(), (StatusCode, String)> {
-    let event = read(line).map_err(|why| (StatusCode::BAD_REQUEST, with_causes(&why)))?;
+/// A line that is kept, as the request that it could have been.
+struct Passable {
+    /// Of the instance.
+    name: String,
+    path: &'static str,
+    line: Bytes,
+}
+
+async fn record_line(
+    gateway: &Gateway,
+    scope: &Scope,
+    line: Bytes,
+) -> Result<Option<Passable>, (StatusCode, String)> {
+    let (path, event) = read(&line).map_err(|why| (StatusCode::BAD_REQUEST, with_causes(&why)))?;
     if !scope.allows(&event) {
         return Err((StatusCode::FORBIDDEN, answer::OF_ANOTHER_USER.to_owned()));
     }
-    keep(gateway, event).await.map_err(|why| (answer::code_of(&why), why.to_string()))
+    let name = gateway.also.is_some().then(|| publish::key(&event));
+    let is_kept = gateway.keep(event).await.map_err(|why| (answer::code_of(&why), why.to_string()))?;
+    Ok(name.filter(|_| is_kept).map(|name| Passable { name, path, line }))
 }
 
 /// What tells the bodies apart.
@@ -102,15 +120,17 @@ struct Kind<'a> {
     flow_stats: Option<String>,
 }
 
-fn read(line: &Bytes) -> Result<HistoryEvent, flogo::Error> {
+/// The event of a line, and the path that the line by itself is posted to.
+fn read(line: &Bytes) -> Result<(&'static str, HistoryEvent), flogo::Error> {
     let kind: Kind<'_> = serde_json::from_slice(line)
         .map_err(|source| flogo::Error::Body { what: "start, end, step or snapshot", source })?;
-    match (kind.step_of, kind.flow, kind.flow_stats.as_deref()) {
-        (Some(_), ..) => flogo::step(line),
-        (None, Some(_), Some("Created" | "Started")) => flogo::start(line),
-        (None, Some(_), _) => flogo::end(line),
-        (None, None, _) => flogo::snapshot(line),
-    }
+    let (path, event) = match (kind.step_of, kind.flow, kind.flow_stats.as_deref()) {
+        (Some(_), ..) => ("/v1/instances/steps", flogo::step(line)),
+        (None, Some(_), Some("Created" | "Started")) => ("/v1/instances/start", flogo::start(line)),
+        (None, Some(_), _) => ("/v1/instances/end", flogo::end(line)),
+        (None, None, _) => ("/v1/instances/snapshot", flogo::snapshot(line)),
+    };
+    Ok((path, event?))
 }
 
 #[cfg(test)]
@@ -120,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_line_is_told_by_its_fields() {
-        let event = |line: &str| read(&Bytes::copy_from_slice(line.as_bytes())).unwrap().event.unwrap();
+        let event = |line: &str| read(&Bytes::copy_from_slice(line.as_bytes())).unwrap().1.event.unwrap();
         let phase = |line: &str| if let Event::Flow(flow) = event(line) { flow.phase() } else { panic!() };
         assert_eq!(phase(r#"{"flow_instance_id":"f","flow_stats":"Created"}"#), Phase::Opened);
         assert_eq!(phase(r#"{"flow_instance_id":"f","flow_stats":"Started"}"#), Phase::Opened);

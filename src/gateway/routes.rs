@@ -4,9 +4,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    body::{self, Body},
     extract::{MatchedPath, Path, Request, State},
-    http::{HeaderMap, Method, StatusCode},
+    http::{Method, StatusCode, request::Parts},
     middleware::{self, Next},
     response::Response,
     routing::{delete, post},
@@ -16,45 +15,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    answer,
-    apps::Apps,
-    bulk,
+    Gateway,
+    also::Repeat,
+    answer, bulk,
     caller::{Scope, User},
     own::Own,
-    recorder::{NotKept, Recorder},
+    whole,
 };
-use crate::{
-    clock, flogo,
-    http::Caller,
-    metrics,
-    postgres::{Pool, read},
-    proto::v1::HistoryEvent,
-    redaction::Rules,
-};
-
-/// What a request may cost.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// From its first byte to its answer. An app that records hangs for as long as its recorder does.
-    pub deadline: Duration,
-    /// Bytes of a body.
-    pub body_bytes: usize,
-}
-
-/// What the requests work with.
-#[derive(Debug)]
-pub struct Gateway {
-    /// Keeps events.
-    pub recorder: Recorder,
-    /// Asked which executions of a flow are known.
-    pub pool: Pool,
-    /// Which apps are switched off.
-    pub apps: Apps,
-    /// What a request may cost.
-    pub limits: Limits,
-    /// What is masked before an event is kept.
-    pub rules: Option<Arc<Rules>>,
-}
+use crate::{clock, flogo, http::Caller, metrics, postgres::read, proto::v1::HistoryEvent, publish};
 
 type Shared = State<Arc<Gateway>>;
 
@@ -111,42 +79,23 @@ async fn record(
     };
     match read(&body) {
         Ok(event) if !scope.allows(&event) => answer::of_another_user(),
-        Ok(event) => answer(&gateway, &parts.headers, event).await,
+        Ok(event) => answer(&gateway, &parts, body, event).await,
         Err(why) => answer::no_event(&why),
     }
 }
 
-/// A body within the limit, or what is answered to who sent it.
-pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Response> {
-    body::to_bytes(body, most).await.map_err(|error| {
-        let is_too_long =
-            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
-        if is_too_long {
-            let message = format!("the body is longer than {most} bytes (gateway.max_body_bytes)");
-            answer::error(StatusCode::PAYLOAD_TOO_LARGE, &message)
-        } else {
-            answer::error(StatusCode::BAD_REQUEST, &format!("the body ended early: {error}"))
+/// Keeps the event of a request, and sends the request on where that is wanted.
+async fn answer(gateway: &Gateway, request: &Parts, body: Bytes, event: HistoryEvent) -> Response {
+    let also = gateway.also_for(&request.headers).map(|also| (also, publish::key(&event)));
+    match gateway.keep(event).await {
+        Ok(is_kept) => {
+            if let (Some((also, name)), true) = (also, is_kept) {
+                also.pass_on(&name, Repeat::new(request, body));
+            }
+            answer::kept(&request.headers)
         }
-    })
-}
-
-async fn answer(gateway: &Gateway, headers: &HeaderMap, event: HistoryEvent) -> Response {
-    match keep(gateway, event).await {
-        Ok(()) => answer::kept(headers),
         Err(why) => answer::not_kept(&why),
     }
-}
-
-/// Keeps an event, with what nobody is to read masked, unless its app is switched off.
-pub(super) async fn keep(gateway: &Gateway, mut event: HistoryEvent) -> Result<(), NotKept> {
-    if gateway.apps.is_off(&event) {
-        metrics::gateway_switched_off();
-        return Ok(());
-    }
-    if let Some(rules) = &gateway.rules {
-        rules.redact(&mut event);
-    }
-    gateway.recorder.keep(event).await.map(drop)
 }
 
 /// `DELETE /v1/instances/{flowId}`: the history of the instance goes, from the tables too.
@@ -154,12 +103,12 @@ async fn delete_flow(
     State(gateway): Shared,
     Path(flow): Path<String>,
     caller: Option<Extension<Caller>>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
     match flogo::deleted(&flow) {
         Ok(event) => {
             note(&gateway, caller.as_deref(), "flow.delete", &flow, json!({})).await;
-            answer(&gateway, &headers, event).await
+            answer(&gateway, &request.into_parts().0, Bytes::new(), event).await
         }
         Err(why) => answer::no_event(&why),
     }
@@ -183,11 +132,11 @@ async fn note(gateway: &Gateway, caller: Option<&Caller>, action: &str, object: 
 async fn rewind(
     State(gateway): Shared,
     Path((flow, step)): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
     let before = seen(&gateway, &flow).await;
     match flogo::rewind(&flow, &step, before) {
-        Ok(event) => answer(&gateway, &headers, event).await,
+        Ok(event) => answer(&gateway, &request.into_parts().0, Bytes::new(), event).await,
         Err(why) => answer::no_event(&why),
     }
 }
@@ -211,23 +160,21 @@ async fn ask_within<T>(limit: Duration, ask: impl Future<Output = Option<T>>) ->
 /// `POST` and `DELETE` of `/v1/app/state/{app}`: the app's history is to be kept from now on, or not.
 async fn switch(
     State(gateway): Shared,
-    method: Method,
     Path(app): Path<String>,
     User(user): User,
     caller: Option<Extension<Caller>>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    let (on, at): (bool, Timestamp) = (method == Method::POST, clock::now());
+    let (on, at): (bool, Timestamp) = (request.method() == Method::POST, clock::now());
     match flogo::app_state(&user, &app, on, at) {
         Ok(event) => {
             let action = if on { "app.on" } else { "app.off" };
             note(&gateway, caller.as_deref(), action, &app, json!({ "user": user })).await;
-            let kept = gateway.recorder.keep(event).await;
-            if let Err(why) = kept {
-                return answer::not_kept(&why);
+            let answer = answer(&gateway, &request.into_parts().0, Bytes::new(), event).await;
+            if answer.status().is_success() {
+                gateway.apps.note(&user, &app, on);
             }
-            gateway.apps.note(&user, &app, on);
-            answer::kept(&headers)
+            answer
         }
         Err(why) => answer::no_event(&why),
     }

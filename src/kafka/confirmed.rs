@@ -1,8 +1,13 @@
 //! A producer for those who wait for each record: they are told when all replicas in sync have it.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rdkafka::{
+    ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureProducer, FutureRecord, future_producer::Delivery},
 };
@@ -48,8 +53,9 @@ pub struct Position {
 #[derive(Clone)]
 pub struct ConfirmedProducer {
     inner: FutureProducer<Context>,
-    /// Puts each record into a batch of its own.
-    alone: FutureProducer<Context>,
+    /// Puts each record into a batch of its own; made when a batch is refused for its size, which is seldom.
+    alone: Arc<OnceLock<FutureProducer<Context>>>,
+    settings: ClientConfig,
     /// Shares its last error with the client.
     context: Context,
     topic: String,
@@ -67,8 +73,7 @@ impl ConfirmedProducer {
         let context = Context::new(kafka);
         let inner = settings.create_with_context(context.clone()).map_err(Error::creating)?;
         settings.set("batch.num.messages", "1");
-        let alone = settings.create_with_context(context.clone()).map_err(Error::creating)?;
-        Ok(Self { inner, alone, context, topic: topic.to_owned() })
+        Ok(Self { inner, alone: Arc::default(), settings, context, topic: topic.to_owned() })
     }
 
     /// Puts a record on the topic and waits until Kafka has it, or has not within the timeout.
@@ -77,9 +82,18 @@ impl ConfirmedProducer {
     pub async fn send(&self, key: &str, payload: &[u8]) -> Result<Position, Unconfirmed> {
         match self.send_by(&self.inner, key, payload).await {
             // Brokers refuse a batch as a whole, and it may have been too large by its others.
-            Err(Unconfirmed::TooLarge) => self.send_by(&self.alone, key, payload).await,
+            Err(Unconfirmed::TooLarge) => self.send_by(self.alone()?, key, payload).await,
             outcome => outcome,
         }
+    }
+
+    fn alone(&self) -> Result<&FutureProducer<Context>, Unconfirmed> {
+        if let Some(alone) = self.alone.get() {
+            return Ok(alone);
+        }
+        let made = self.settings.create_with_context(self.context.clone());
+        let made = made.map_err(|error| Unconfirmed::Away(error.to_string()))?;
+        Ok(self.alone.get_or_init(|| made))
     }
 
     async fn send_by(

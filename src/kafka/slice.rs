@@ -11,7 +11,7 @@ use std::{
 use jiff::Timestamp;
 use rdkafka::{
     Offset as Position, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata},
     error::{KafkaError, RDKafkaErrorCode},
 };
 
@@ -157,6 +157,32 @@ impl Slicer {
         self.watermarks(partition).map(|(_, end)| end)
     }
 
+    /// What the group of this client has committed of partitions, once transactions that move it have ended; those of which
+    /// it has nothing are not in the answer. With each, the word that was committed beside it.
+    pub(crate) fn committed(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<(Partition, Offset, String)>, Error> {
+        let mut list = TopicPartitionList::new();
+        for Partition { topic, number } in partitions {
+            list.add_partition(topic, *number);
+        }
+        let committed = self.consumer.committed_offsets(list, ASK);
+        let committed = committed
+            .map_err(|error| Error::asking("ask what a group has committed", &error, &self.context))?;
+        let found = committed.elements().into_iter().filter_map(|found| {
+            let Position::Offset(offset) = found.offset() else { return None };
+            let partition = Partition { topic: found.topic().into(), number: found.partition() };
+            Some((partition, Offset(offset), found.metadata().to_owned()))
+        });
+        Ok(found.collect())
+    }
+
+    /// What a producer needs to commit offsets of this client's group.
+    pub(crate) fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
     fn watermarks(&self, partition: &Partition) -> Result<(i64, i64), Error> {
         self.consumer
             .fetch_watermarks(&partition.topic, partition.number, ASK)
@@ -261,16 +287,18 @@ impl Slicer {
         while let Some(first) = open.first() {
             match self.consumer.poll(POLL) {
                 Some(Ok(record)) => {
-                    heard = clock::monotonic();
                     let number = rdkafka::Message::partition(&record);
                     let Some(found) = open.iter_mut().find(|open| open.stretch.partition.number == number)
                     else {
+                        heard = clock::monotonic();
                         continue;
                     };
                     let offset = rdkafka::Message::offset(&record);
                     if offset < found.stretch.to && take(found.index, &record).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
+                    // It may have taken its time, in which nobody listened.
+                    heard = clock::monotonic();
                     found.at = offset.saturating_add(1);
                     if found.at >= found.stretch.to {
                         self.close(&mut open, number);

@@ -27,6 +27,7 @@ fn rendered() -> String {
         gateway_switched_off();
         retention_removed("flows", 1);
         retention_behind(3.5);
+        gateway_also("sent");
         http_refused(401);
     });
     exposition.lag().set("flow.history", 0, 7, Some(1.5));

@@ -58,6 +58,20 @@ pub enum Event {
     App(AppSwitch),
 }
 
+impl Event {
+    /// The flow instance that it speaks of; of an app's switch there is none.
+    pub fn flow(&self) -> Option<&FlowId> {
+        match self {
+            Self::Flow { flow, .. }
+            | Self::Step { flow, .. }
+            | Self::Rewind { flow, .. }
+            | Self::Deleted { flow, .. }
+            | Self::Snapshot { flow, .. } => Some(flow),
+            Self::App(_) => None,
+        }
+    }
+}
+
 /// An app's history was switched on or off. User and app may be empty, as the table's key has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppSwitch {

@@ -148,6 +148,11 @@ fn masked<M: Redact>(mut message: M, rules: Option<&Rules>, clean: &mut Cleaner)
     message
 }
 
+/// The envelope of a record, whatever its framing: as it came, neither checked nor cleaned.
+pub(crate) fn envelope(payload: &Bytes) -> Result<sliced::HistoryEvent, Reject> {
+    framing::protobuf(framing::open(payload, false)?)
+}
+
 fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
     Ok(match envelope.event.ok_or(Reject::UnknownEvent)? {
         Wire::Flow(e) => flow(e, key, clean)?,

@@ -34,13 +34,14 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
-    /// Runs until `stop`, or until the other ends are gone. What is gathered by then is dropped: it is not stored, so
-    /// it will be read again.
+    /// Runs until the records end and the last of them is handed over, until `stop`, or until the writer is gone. What is
+    /// gathered at a `stop` is dropped: it is not stored, so it will be read again.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Gathered::new(self.limits).masking(self.rules.take());
         let mut due = Instant::now();
-        loop {
-            let lingering = !batch.is_full() && Instant::now() < due;
+        let mut ended = false;
+        while !(ended && batch.is_empty()) {
+            let lingering = !ended && !batch.is_full() && Instant::now() < due;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -49,8 +50,11 @@ impl Gatherer {
                         return;
                     }
                 }
-                chunk = self.input.recv(), if !batch.is_full() => {
-                    let Some(chunk) = chunk else { return };
+                chunk = self.input.recv(), if !ended && !batch.is_full() => {
+                    let Some(chunk) = chunk else {
+                        ended = true;
+                        continue;
+                    };
                     if batch.is_empty() {
                         due = Instant::now() + self.linger;
                     }

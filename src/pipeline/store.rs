@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
@@ -60,6 +60,8 @@ pub struct Writer<D> {
     pub commands: mpsc::Sender<Command>,
     /// Told of progress, and of the database.
     pub health: Arc<Health>,
+    /// What became of rows, added up over the writers that share it.
+    pub tally: Arc<Mutex<Tally>>,
 }
 
 /// A batch, the leases that its offsets move under, and what it was made of.
@@ -97,7 +99,7 @@ impl<D: Database> Writer<D> {
             let Some(written) = self.store(&mut session, &mut job, &stop).await? else { return Ok(()) };
             match written {
                 Written::Stored(tally) => {
-                    count_rows(&tally);
+                    self.count(tally);
                     self.stored(&mut ledger, &job);
                 }
                 Written::Elsewhere(found) => match judge(&job.batch.progress, &found) {
@@ -191,7 +193,7 @@ impl<D: Database> Writer<D> {
                 None => return Ok(None),
                 Some(Outcome::Written(written)) => {
                     if let Written::Stored(tally) = written {
-                        count_rows(&tally);
+                        self.count(tally);
                     }
                     sieve.stored();
                 }
@@ -279,6 +281,11 @@ impl<D: Database> Writer<D> {
             *slot = Some(session);
         }
         written.map(Outcome::Written)
+    }
+
+    fn count(&self, tally: Tally) {
+        count_rows(&tally);
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner) += tally;
     }
 
     fn stored(&self, ledger: &mut Ledger, job: &Job) {

@@ -1,5 +1,9 @@
 //! What is written in one go, and what became of it.
 
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
 use super::{dead_letter::DeadLetter, offset::Progress};
 use crate::{
     model::{FlowId, Offset, Partition},
@@ -60,7 +64,7 @@ pub struct Ways {
 }
 
 /// Rows by what was done to them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Ops {
     /// They were not there.
     pub insert: u64,
@@ -70,4 +74,33 @@ pub struct Ops {
     pub unchanged: u64,
     /// They are of flows that were deleted or removed, and are not stored again.
     pub kept_out: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.steps += more.steps;
+        self.flows += more.flows;
+        self.superseded += more.superseded;
+        self.dead_letters += more.dead_letters;
+        self.ways += more.ways;
+    }
+}
+
+impl AddAssign for Ways {
+    fn add_assign(&mut self, more: Self) {
+        self.straight += more.straight;
+        self.conflict += more.conflict;
+        self.replaced += more.replaced;
+        self.staged += more.staged;
+        self.exclusive += more.exclusive;
+    }
+}
+
+impl AddAssign for Ops {
+    fn add_assign(&mut self, more: Self) {
+        self.insert += more.insert;
+        self.update += more.update;
+        self.unchanged += more.unchanged;
+        self.kept_out += more.kept_out;
+    }
 }

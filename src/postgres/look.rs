@@ -159,7 +159,7 @@ impl Look {
             Err(schema::SchemaError::Postgres { doing, source }) => {
                 Err(format!("{doing}: {}", sentence(&source)))
             }
-            judged => Ok(judged.map_err(|error| error.to_string())),
+            judged => Ok(judged.map(drop).map_err(|error| error.to_string())),
         }
     }
 

@@ -117,6 +117,13 @@ async fn read_with(
     Ok(rows.into_iter().map(read).collect())
 }
 
+/// Forgets a group, whose work is done. Whatever was committed before this is on disk once it returns, rows of sessions
+/// that do not wait for the disk too: a log is written from its beginning.
+pub async fn forget(client: &Client, group: &str) -> Result<u64, Error> {
+    client.batch_execute("SET synchronous_commit = on").await?;
+    client.execute("DELETE FROM ft_offset WHERE consumergroup = $1", &[&group]).await
+}
+
 /// As [`read`], once transactions that hold the rows have ended: what the answer says is decided.
 pub(super) async fn read_decided(
     session: &Session,

@@ -56,16 +56,22 @@ static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Whether a row that was put was not there: in tables of one piece, and in parted ones, where Postgres does not tell and it is
+/// taken for new. Only the metrics ask.
+const FRESH: [&str; 2] = ["xmax = 0", "true"];
+
 /// The conflict clause is for rows that another transaction stored meanwhile; of another execution it gives no row
 /// back, which the caller counts.
-static INSERT_STEPS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "WITH put AS (INSERT INTO steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
+static INSERT_STEPS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    FRESH.map(|fresh| {
+        format!(
+            "WITH put AS (INSERT INTO steps (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
          SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step WHERE NOT known \
          ON CONFLICT (flowinstanceid, stepid) DO UPDATE SET {} WHERE steps.execution = excluded.execution \
-         RETURNING xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
-        STEP.set("steps", "excluded"),
-    )
+         RETURNING {fresh} AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
+            STEP.set("steps", "excluded"),
+        )
+    })
 });
 
 static REPLACE_RUNS: LazyLock<String> = LazyLock::new(|| {
@@ -88,16 +94,16 @@ pub(super) static UPDATE_RUNS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static INSERT_RUNS: LazyLock<String> = LazyLock::new(|| {
-    format!(
+static INSERT_RUNS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    FRESH.map(|fresh| format!(
         "WITH put AS (INSERT INTO flowstate (flowinstanceid, run, reruncount, executiontime, {RUN_COLUMNS}) \
          SELECT flowinstanceid, run, reruncount, {}, {RUN_COLUMNS} FROM ft_stage_run WHERE NOT known \
          ON CONFLICT (flowinstanceid) DO UPDATE SET {}, executiontime = {} WHERE flowstate.run = excluded.run \
-         RETURNING xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
+         RETURNING {fresh} AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
         execution_time("starttime", "endtime"),
         RUN.set("flowstate", "excluded"),
         RUN.execution_time("flowstate", "excluded"),
-    )
+    ))
 });
 
 /// Writes flows, which come sorted by id, in a transaction that holds the shared lock and stays open.
@@ -234,12 +240,11 @@ async fn write_staged(
         &[&plan.new_runs[..], &plan.changing_runs].concat(),
     )
     .await?;
-    session
-        .prepare_all([&REPLACE_STEPS, &INSERT_STEPS, &REPLACE_RUNS, &INSERT_RUNS].map(|it| it.as_str()))
-        .await?;
+    let (insert_steps, insert_runs) = (session.of_tables(&INSERT_STEPS), session.of_tables(&INSERT_RUNS));
+    session.prepare_all([&REPLACE_STEPS, insert_steps, &REPLACE_RUNS, insert_runs]).await?;
     let (step, run) = try_join(
-        steps.write(session, [&REPLACE_STEPS, &INSERT_STEPS]),
-        runs.write(session, [&REPLACE_RUNS, &INSERT_RUNS]),
+        steps.write(session, [&REPLACE_STEPS, insert_steps]),
+        runs.write(session, [&REPLACE_RUNS, insert_runs]),
     )
     .await?;
     for (staged, [mut updated, put, fresh], update, tally) in

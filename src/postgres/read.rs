@@ -8,6 +8,7 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
+pub mod compare;
 pub mod flogo;
 
 mod app;

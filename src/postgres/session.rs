@@ -54,6 +54,8 @@ pub struct Session {
     statements: Mutex<HashMap<&'static str, Statement>>,
     /// Key of the advisory lock, second half: which `steps` table this is about.
     table: i32,
+    /// That table lies in partitions.
+    parted: bool,
     /// Batches that were begun.
     batches: u64,
     /// Batches that are still staged as a whole, after one that went straight met a row of its key.
@@ -111,12 +113,15 @@ impl Session {
         client.batch_execute(SETTINGS).await?;
         client.batch_execute(TEMP_TABLES).await?;
         // An oid is unsigned; as a lock key only its bits matter.
-        let table =
-            client.query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[]).await?.get(0);
+        let sql =
+            "SELECT oid::bigint::bit(32)::integer, relkind = 'p' FROM pg_class WHERE oid = 'steps'::regclass";
+        let row = client.query_one(sql, &[]).await?;
+        let (table, parted) = (row.get(0), row.get(1));
         Ok(Self {
             client,
             statements: Mutex::default(),
             table,
+            parted,
             batches: 0,
             staged_batches: 0,
             staging: false,
@@ -143,6 +148,12 @@ impl Session {
     /// Which `steps` table this session writes, as half of a lock's key.
     pub(super) fn table(&self) -> i32 {
         self.table
+    }
+
+    /// The statement for tables of one piece, or that for parted ones.
+    pub(super) fn of_tables(&self, statements: &'static [String; 2]) -> &'static str {
+        let [one_piece, parted] = statements;
+        if self.parted { parted } else { one_piece }
     }
 
     /// Begins a transaction, takes a lock in a statement of its own, and asks: what is asked sees all that the lock waited

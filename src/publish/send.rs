@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
-use super::Record;
+use super::{Record, pace::Pace};
 use crate::{
     clock,
     kafka::{
@@ -13,12 +13,6 @@ use crate::{
         producer::{Deliveries, Outgoing, Producer},
     },
 };
-
-/// How long a wait for the next record's turn lasts at most before the stop sign is looked at.
-const LONGEST_NAP: Duration = Duration::from_millis(50);
-
-/// A record is not waited for if its turn is nearer than this: sleeping is not that exact.
-const SHORTEST_NAP: Duration = Duration::from_millis(1);
 
 /// How records are sent.
 #[derive(Debug, Clone)]
@@ -56,11 +50,12 @@ pub fn send(
     mut progress: impl FnMut(u64),
 ) -> Result<Sent, Error> {
     let start = clock::monotonic();
+    let pace = Pace::new(options.rate, start);
     let before = producer.deliveries();
     let mut queued = 0_u64;
     for record in records {
         let gave_up = options.stop_at_failure && producer.has_failed();
-        if gave_up || !wait_for_turn(start, queued, options) {
+        if gave_up || !pace.wait_for_turn(queued, &options.stop) {
             break;
         }
         let payload = record.event.encode_to_vec();
@@ -78,23 +73,6 @@ pub fn send(
     }
     deliveries.failed.retain(|_, count| *count > 0);
     Ok(Sent { queued, deliveries, took: clock::monotonic() - start })
-}
-
-/// Waits until a record may go; false says stop.
-fn wait_for_turn(start: std::time::Instant, queued: u64, options: &Options) -> bool {
-    if options.rate > 0 {
-        let rate = u64::from(options.rate);
-        let turn =
-            start + Duration::from_secs(queued / rate) + Duration::from_secs(queued % rate) / options.rate;
-        loop {
-            let ahead = turn.saturating_duration_since(clock::monotonic());
-            if ahead < SHORTEST_NAP || options.stop.is_cancelled() {
-                break;
-            }
-            std::thread::sleep(ahead.min(LONGEST_NAP));
-        }
-    }
-    !options.stop.is_cancelled()
 }
 
 #[cfg(test)]

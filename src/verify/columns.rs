@@ -1,11 +1,12 @@
 //! Rows as columns, by the names that they have in the database, and what differs between two of them.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    hex::hex,
     model::{AppRow, Micros, RunRow, StepRow},
     sentence::quotable,
 };
@@ -46,15 +47,6 @@ impl fmt::Display for Value<'_> {
             Self::Flag(flag) => flag.fmt(f),
         }
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn text(held: Option<&crate::model::Text>) -> Value<'_> {

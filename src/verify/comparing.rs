@@ -11,7 +11,6 @@ use tokio::task::spawn_blocking;
 use super::{
     Difference, Setting, VerifyError,
     judge::{self, RowDifference},
-    reading::flow_of,
     spill::{self, Bucket, Entry, Spill},
 };
 use crate::{
@@ -273,7 +272,7 @@ impl Loaded {
             return;
         };
         let Some(event) = event(&entry, setting.max_payload_bytes) else { return };
-        if let Some(flow) = flow_of(&event) {
+        if let Some(flow) = event.flow() {
             let seen = match self.seen.get_mut(flow) {
                 Some(seen) => seen,
                 None => self.seen.entry(flow.clone()).or_default(),

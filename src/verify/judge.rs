@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::columns::{self, ColumnDifference, Value};
 use crate::{
+    hex::hex,
     model::{AppRow, StepId},
     pipeline::merge::{Fact, FlowFold, FlowTables, ShownRun, Tombstone},
     postgres::Held,
@@ -221,7 +222,7 @@ fn compare(stored: &FlowTables, wanted: &FlowTables, found: &mut Vec<RowDifferen
     let key = |(id, hash): &(Option<StepId>, [u8; 32])| Key {
         step: id.as_ref().map(ToString::to_string),
         number: None,
-        hash: Some(columns::hex(hash)),
+        hash: Some(hex(hash)),
     };
     maps("ft_snapshot", &stored.snapshots, &wanted.snapshots, key, found, |_, _, into| {
         let (stored, wanted) = ("bytes of another hash".to_owned(), "bytes of this hash".to_owned());

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     kafka::{block::Block, broker::Record, slice::Stretch},
-    model::{Event, FlowId, Offset, Partition},
+    model::{Event, Offset, Partition},
     pipeline::decode::{decode, redacted},
 };
 
@@ -135,7 +135,7 @@ impl Reader {
             self.reject(setting, stretch, offset);
             return Ok(());
         };
-        let hash = match flow_of(&decoded.event) {
+        let hash = match decoded.event.flow() {
             Some(flow) if self.flows.as_ref().is_none_or(|flows| flows.contains(flow.as_str())) => {
                 spill::hash(flow.as_str().as_bytes())
             }
@@ -160,18 +160,6 @@ impl Reader {
             // Whoever wanted to know has ended, with an error that says why.
             let _ = rejecting.blocking_send(waiting);
         }
-    }
-}
-
-/// The flow that an event speaks of; of an app's there is none.
-pub(super) fn flow_of(event: &Event) -> Option<&FlowId> {
-    match event {
-        Event::Flow { flow, .. }
-        | Event::Step { flow, .. }
-        | Event::Rewind { flow, .. }
-        | Event::Deleted { flow, .. }
-        | Event::Snapshot { flow, .. } => Some(flow),
-        Event::App(_) => None,
     }
 }
 

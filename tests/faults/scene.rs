@@ -307,7 +307,7 @@ async fn create(servers: &Servers, database: &str, options: &str) -> anyhow::Res
     drop_database(servers, database).await?;
     let admin = connect(&servers.database("postgres")).await?;
     admin.batch_execute(&format!("CREATE DATABASE {database} TEMPLATE template0 {LOCALE} {options}")).await?;
-    schema::update(&mut connect(&servers.database(database)).await?, PATIENCE).await?;
+    schema::update(&mut connect(&servers.database(database)).await?, PATIENCE, 0).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A database that takes its time with every batch, so that there is a middle to be killed in.
-const SLOW: &str = "
+pub const SLOW: &str = "
     CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$;
     CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON ft_offset FOR EACH STATEMENT EXECUTE FUNCTION slow()";
 
@@ -23,7 +23,7 @@ fn static_member(config: &mut Config) {
 }
 
 /// Holds a batch in the middle of its transaction, once so much is stored: its rows written, its offset not.
-async fn hold_a_batch(client: &Client, config: &Config, goal: i64) {
+pub async fn hold_a_batch(client: &Client, config: &Config, goal: i64) {
     until("so much is stored", async || {
         let stored: i64 = stored(client, config).await.iter().map(|(_, next)| next).sum();
         if stored >= goal { Ok(()) } else { Err(format!("{stored} of {goal}")) }

@@ -17,7 +17,7 @@ use crate::{
 
 mod streaming;
 
-const JSON: (&str, &str) = ("content-type", "application/json");
+pub const JSON: (&str, &str) = ("content-type", "application/json");
 const ASYNC: (&str, &str) = ("Async-Calling", "true");
 
 /// A gateway within the test, until it is dropped.
@@ -47,19 +47,19 @@ impl Drop for Serving {
     }
 }
 
-async fn config(partitions: i32) -> Config {
+pub async fn config(partitions: i32) -> Config {
     let mut config = servers::config(partitions).await;
     config.gateway.topic.clone_from(&config.kafka.topics[0]);
     config
 }
 
 /// A recorded request, as the app sent it: what recorded it has read and written its body anew.
-struct Recorded {
-    request: String,
-    body: String,
+pub struct Recorded {
+    pub request: String,
+    pub body: String,
 }
 
-fn recording(file: &str) -> Vec<Recorded> {
+pub fn recording(file: &str) -> Vec<Recorded> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/flogo").join(file);
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

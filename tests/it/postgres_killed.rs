@@ -88,7 +88,7 @@ async fn a_postgres_that_is_killed_again_and_again_under_load_loses_nothing_for_
     let mut config = servers::config_of(stack.database_url().expose_secret()).await;
     config.kafka.topics = vec![servers::topic(4).await];
     config.collector.batch_rows = 100;
-    schema::update(&mut servers::connect_to(&config).await, PATIENCE).await.unwrap();
+    schema::update(&mut servers::connect_to(&config).await, PATIENCE, 0).await.unwrap();
     let records = traffic(43, deaths() * EACH + EACH);
     let (proxied, proxy) = through_a_proxy(&config).await;
     let collecting = Collecting::start(&proxied);

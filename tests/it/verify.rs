@@ -28,6 +28,7 @@ pub fn options(config: &Config) -> Options {
         wanted: Wanted { topics: config.kafka.topics.clone(), ..Wanted::default() },
         flows: None,
         with_lag: false,
+        only_unstored: false,
         memory: 64 << 20,
         spill_folder: env::temp_dir(),
     }

@@ -35,6 +35,8 @@ pub fn stack() -> &'static Stack {
         // Of an earlier run; a test begins with nothing.
         dev::reset(&data_dir).unwrap();
         let mut options = StackOptions::new(data_dir);
+        // Each version that is supported; by itself the machine's own.
+        options.postgres_major = std::env::var("IT_POSTGRES").ok().map(|major| major.parse().unwrap());
         // It would rest for 15 seconds between one look and the next.
         options.kafka_settings.push(("log.cleaner.backoff.ms".to_owned(), "250".to_owned()));
         options.postgres_settings.push(("fsync".to_owned(), "off".to_owned()));
@@ -86,21 +88,25 @@ pub async fn topic_with(partitions: i32, settings: &[(&str, &str)]) -> String {
     name
 }
 
-/// A database of its own with all tables, empty.
+/// A database of its own with all tables, empty; in so many partitions as `IT_PARTITIONS` says.
 pub async fn database() -> String {
     let url = empty_database().await;
-    schema::update(&mut connect(&url).await, PATIENCE).await.unwrap();
+    let partitions = std::env::var("IT_PARTITIONS").map_or(0, |partitions| partitions.parse().unwrap());
+    schema::update(&mut connect(&url).await, PATIENCE, partitions).await.unwrap();
     url
 }
 
 /// A database of its own without tables. It sorts text by a language, not by bytes, so that a comparison that forgot
-/// to ask for bytes shows.
+/// to ask for bytes shows; a database of Postgres 14 can't by a language that every machine has.
 pub async fn empty_database() -> String {
     let base =
         tokio::task::spawn_blocking(|| stack().database_url().expose_secret().to_owned()).await.unwrap();
     let name = unique("it").replace('-', "_");
-    let create = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'und'");
-    connect(&base).await.batch_execute(&create).await.unwrap();
+    let client = connect(&base).await;
+    let version = "SELECT current_setting('server_version_num')::integer";
+    let version: i32 = client.query_one(version, &[]).await.unwrap().get(0);
+    let locale = if version < 150_000 { "" } else { " LOCALE_PROVIDER icu ICU_LOCALE 'und'" };
+    client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0{locale}")).await.unwrap();
     let (server, _) = base.rsplit_once('/').unwrap();
     format!("{server}/{name}")
 }

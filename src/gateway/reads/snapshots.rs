@@ -65,8 +65,7 @@ impl Sources {
     async fn of(reads: &Reads, flow: &str) -> Result<Self, Trouble> {
         let mut reader = reads.pool.get().await?;
         let moment = reader.moment().await?;
-        let mut steps = flogo::steps(&moment, flow).await?;
-        stored::sort_by_id(&mut steps, |step| &step.id);
+        let steps = flogo::steps(&moment, flow).await?;
         let superseded = flogo::superseded(&moment, flow).await?;
         let posted =
             if steps.is_empty() { flogo::posted_snapshots(&moment, flow).await? } else { Vec::new() };

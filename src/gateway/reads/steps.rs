@@ -89,11 +89,10 @@ async fn step_and_closing(
 /// The steps of an instance in order; it is an error if there is none.
 pub(super) async fn of_instance(reads: &Reads, flow: &str) -> Result<Vec<StepData>, Trouble> {
     let mut reader = reads.pool.get().await?;
-    let mut steps = flogo::steps(&reader.moment().await?, flow).await?;
+    let steps = flogo::steps(&reader.moment().await?, flow).await?;
     if steps.is_empty() {
         return Err(Trouble::NoSteps(flow.to_owned()));
     }
-    answer::sort_by_id(&mut steps, |step| &step.id);
     Ok(steps)
 }
 

@@ -13,7 +13,6 @@
 //! nobody uses it. A file that can't be read changes nothing: the tokens that were known stay.
 
 use std::{
-    fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
@@ -27,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Role};
-use crate::sentence::with_causes;
+use crate::{hex::hex, sentence::with_causes};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -211,11 +210,7 @@ fn hash_of(digits: &str) -> Option<[u8; 32]> {
 pub fn make() -> (String, String) {
     let secret: [u8; SECRET_BYTES] = rand::random();
     let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
-    let mut digits = String::new();
-    for byte in Sha256::digest(token.as_bytes()) {
-        // A String takes what it is given.
-        let _ = write!(digits, "{byte:02x}");
-    }
+    let digits = hex(&Sha256::digest(token.as_bytes()));
     (token, digits)
 }
 

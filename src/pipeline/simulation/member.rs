@@ -50,6 +50,7 @@ impl Member {
             store: database,
             mirror: None,
             commands: &commands.0,
+            tally: &Arc::default(),
             stop: &stop,
         };
         let jitter = |lane: usize| id * 10 + u64::try_from(lane).unwrap();

@@ -1,6 +1,6 @@
 //! Indexes that the tables have to have, and those they have.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use super::{Answer, Look};
 
@@ -21,8 +21,42 @@ const fn unique(table: &'static str, columns: &'static str) -> WantedIndex {
     WantedIndex { table, columns, rows: None, unique: true }
 }
 
+impl WantedIndex {
+    /// Whether an index does what this one is to do, whatever its name and whether it is valid.
+    pub fn fits(&self, index: &Index) -> bool {
+        index.table == self.table
+            && index.columns == self.columns
+            && index.rows.as_deref() == self.rows
+            && index.unique >= self.unique
+    }
+
+    /// What it is, as `UNIQUE INDEX on (flowinstanceid, stepid)`.
+    pub fn described(&self) -> String {
+        format!("{} on ({}){}", self.kind(), self.columns, self.condition())
+    }
+
+    /// The statement that makes it beside those who write.
+    pub fn statement(&self) -> String {
+        format!(
+            "CREATE {} CONCURRENTLY ON {} ({}){}",
+            self.kind(),
+            self.table,
+            self.columns,
+            self.condition()
+        )
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.unique { "UNIQUE INDEX" } else { "INDEX" }
+    }
+
+    fn condition(&self) -> String {
+        self.rows.map(|rows| format!(" WHERE {rows}")).unwrap_or_default()
+    }
+}
+
 /// All that the schema changes make, but for those that only people's lists use.
-pub const WANTED_INDEXES: [WantedIndex; 21] = [
+pub const WANTED_INDEXES: [WantedIndex; 23] = [
     unique("appstate", "userid, appname"),
     unique("flowstate", "flowinstanceid"),
     WantedIndex {
@@ -31,6 +65,8 @@ pub const WANTED_INDEXES: [WantedIndex; 21] = [
         ..unique("flowstate", "rerunofflowinstanceid")
     },
     WantedIndex { unique: false, ..unique("flowstate", "starttime, flowinstanceid") },
+    WantedIndex { rows: Some("(phase < 2)"), unique: false, ..unique("flowstate", "starttime") },
+    WantedIndex { unique: false, ..unique("flowstate", "appname, flowname, starttime") },
     unique("ft_audit", "id"),
     unique("ft_dead_letter", "id"),
     unique("ft_dead_letter", "topic, partition, recordoffset, payloadhash"),
@@ -71,25 +107,33 @@ pub struct Index {
     pub valid: bool,
 }
 
-impl Look {
-    /// Indexes of our tables.
-    pub(super) async fn indexes(&self) -> Answer<Vec<Index>> {
-        let tables: Vec<&str> = WANTED_INDEXES.iter().map(|index| index.table).collect();
-        let sql = "SELECT i.relname::text, c.relname::text,
-                (SELECT string_agg(pg_get_indexdef(x.indexrelid, k, true), ', ' ORDER BY k)
-                    FROM generate_series(1, x.indnkeyatts) k),
-                pg_get_expr(x.indpred, x.indrelid), x.indisunique, x.indisvalid AND x.indisready
-            FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
-            WHERE x.indrelid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 2, 1";
-        let rows = self.ask(sql, &[(&tables, Type::TEXT_ARRAY)]).await?;
-        let read = |row: tokio_postgres::Row| Index {
+/// All indexes of some tables. From Postgres 18 on it waits for whoever has locked one of them.
+const INDEXES: &str = "SELECT i.relname::text, c.relname::text,
+        (SELECT string_agg(pg_get_indexdef(x.indexrelid, k, true), ', ' ORDER BY k)
+            FROM generate_series(1, x.indnkeyatts) k),
+        pg_get_expr(x.indpred, x.indrelid), x.indisunique, x.indisvalid AND x.indisready
+    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
+    WHERE x.indrelid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 2, 1";
+
+impl Index {
+    /// A row of name, table, columns, which rows, whether it is unique, whether it is valid.
+    pub(crate) fn of(row: &Row) -> Self {
+        Self {
             name: row.get(0),
             table: row.get(1),
             columns: row.get(2),
             rows: row.get(3),
             unique: row.get(4),
             valid: row.get(5),
-        };
-        Ok(rows.into_iter().map(read).collect())
+        }
+    }
+}
+
+impl Look {
+    /// Indexes of our tables.
+    pub(super) async fn indexes(&self) -> Answer<Vec<Index>> {
+        let tables: Vec<&str> = WANTED_INDEXES.iter().map(|index| index.table).collect();
+        let rows = self.ask(INDEXES, &[(&tables, Type::TEXT_ARRAY)]).await?;
+        Ok(rows.iter().map(Index::of).collect())
     }
 }

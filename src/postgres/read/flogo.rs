@@ -9,7 +9,7 @@ use tokio_postgres::{
 
 use super::{text, time};
 use crate::{
-    flogo::answer::{StepData, StepRow},
+    flogo::answer::{StepData, StepRow, sort_by_id},
     postgres::{Fault, sentence},
 };
 
@@ -45,11 +45,13 @@ impl ReadError {
     }
 }
 
-/// The posted steps of an instance, the executions that show, in no order.
+/// The posted steps of an instance, the executions that show, in the order of their ids.
 pub async fn steps(moment: &Transaction<'_>, flow: &str) -> Result<Vec<StepData>, ReadError> {
     const SQL: &str =
         "SELECT stepid, COALESCE(execution, 0) AS execution, stepdata FROM steps WHERE flowinstanceid = $1";
-    step_data(&bounded(moment, SQL, &[(&flow, Type::TEXT)]).await?)
+    let mut steps = step_data(&bounded(moment, SQL, &[(&flow, Type::TEXT)]).await?)?;
+    sort_by_id(&mut steps, |step| &step.id);
+    Ok(steps)
 }
 
 /// The executions that the shown ones took the place of, in no order.

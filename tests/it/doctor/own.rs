@@ -50,7 +50,7 @@ impl Own {
         let stack = spawn_blocking(start).await.unwrap();
         config.postgres.url = Some(stack.database_url().clone());
         let mut client = servers::connect_to(&config).await;
-        schema::update(&mut client, PATIENCE).await.unwrap();
+        schema::update(&mut client, PATIENCE, 0).await.unwrap();
         Self { stack, config, client }
     }
 

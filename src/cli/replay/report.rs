@@ -145,8 +145,7 @@ fn print<T: Serialize>(came: &T, sentences: &[String], format: Format, began: In
 fn of_rows(table: &str, Ops { insert, update, unchanged, kept_out }: Ops) -> String {
     let [insert, update, unchanged] = [insert, update, unchanged].map(HumanCount);
     // Only where something was deleted or removed is there anything to say of it.
-    let kept_out =
-        if kept_out == 0 { String::new() } else { format!(", {} kept out", HumanCount(kept_out)) };
+    let kept_out = if kept_out == 0 { String::new() } else { format!(", {} kept out", HumanCount(kept_out)) };
     format!("{table}: {insert} inserted, {update} changed, {unchanged} unchanged{kept_out}")
 }
 

@@ -94,7 +94,7 @@ impl Made {
     }
 }
 
-fn policy(name: &str, statuses: &[&str], days: u64) -> RetentionPolicy {
+pub fn policy(name: &str, statuses: &[&str], days: u64) -> RetentionPolicy {
     RetentionPolicy {
         name: name.to_owned(),
         app: "*".to_owned(),

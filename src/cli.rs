@@ -34,6 +34,7 @@ mod output;
 mod publish;
 mod replay;
 mod rerun;
+mod retention;
 mod schema;
 mod serve;
 mod slice;
@@ -119,6 +120,8 @@ enum Command {
     Rerun(rerun::Args),
     /// Show, retry or drop messages that could not become rows
     Deadletter(deadletter::Args),
+    /// Show or remove what has been kept long enough
+    Retention(retention::Args),
     /// Make and list the tokens of `flowtrail serve`
     Token(token::Args),
     /// Make or check the tables
@@ -203,6 +206,7 @@ async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Outcome
         Command::App(args) => Box::pin(app::run(args, config)).await.map(Outcome::from),
         Command::Rerun(args) => Box::pin(rerun::run(args, config)).await.map(Outcome::from),
         Command::Deadletter(args) => Box::pin(deadletter::run(args, config)).await.map(Outcome::from),
+        Command::Retention(args) => Box::pin(retention::run(args, config)).await.map(Outcome::from),
         Command::Schema(args) => Box::pin(schema::run(args, config)).await,
         Command::Token(args) => token::run(args, config).map(Outcome::from),
         Command::Config(args) => config::run(&args, &loaded).map(Outcome::from),
@@ -324,6 +328,10 @@ mod tests {
             &["app", "list"],
             &["app", "on"],
             &["app", "off"],
+            &["retention"],
+            &["retention", "plan"],
+            &["retention", "run"],
+            &["retention", "readmit"],
             &["token"],
             &["token", "add"],
             &["token", "list"],

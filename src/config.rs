@@ -17,6 +17,7 @@ mod pem;
 mod print;
 mod redact;
 mod redaction;
+mod retention;
 mod sessions;
 mod settings;
 
@@ -31,6 +32,7 @@ pub use self::{
     print::{Printed, ignored, printed, to_toml},
     redact::{is_secret, redact_url},
     redaction::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
+    retention::{Retention, RetentionPolicy},
     sessions::LEAST_SESSIONS,
 };
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub redaction: Redaction,
     /// Where apps are asked to run an instance again.
     pub rerun: Rerun,
+    /// How long what is kept.
+    pub retention: Retention,
     /// What to do about tables that are not as wanted.
     pub schema: Schema,
 }

@@ -17,6 +17,7 @@ use crate::{
 mod clocks;
 mod cluster;
 mod database;
+mod marks;
 mod producers;
 mod progress;
 mod sessions;
@@ -133,7 +134,8 @@ pub async fn examine(config: &Config, options: &Options) -> Vec<Finding> {
             let now = clock::now().as_millisecond();
             found.extend(cluster::judge(facts, config));
             let there = facts.topics.iter().filter(|topic| topic.standing == Standing::There);
-            found.extend(there.map(|topic| progress::backup(topic, options.backup_age)));
+            found.extend(there.clone().map(|topic| progress::backup(topic, options.backup_age)));
+            found.extend(there.filter_map(|topic| marks::judge(topic, &config.retention)));
             found.extend(producers::judge(&facts.topics, now));
         }
         Err(why) => {

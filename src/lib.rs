@@ -15,7 +15,7 @@
 //!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs,
 //! [`compare`] looks at them beside those of Flogo's own state service, [`rerun`] asks a runtime to run an instance again,
-//! [`replay`] stores or copies once more what is on the topic.
+//! [`replay`] stores or copies once more what is on the topic, [`retention`] removes what has been kept long enough.
 //!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
 //! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
@@ -44,6 +44,8 @@ pub mod schema;
 
 pub mod rerun;
 
+pub mod retention;
+
 pub mod verify;
 
 pub mod replay;
@@ -68,6 +70,8 @@ pub mod clock;
 
 mod hex;
 mod sentence;
+
+mod span;
 
 #[cfg(feature = "dev-stack")]
 pub mod dev;

@@ -82,7 +82,7 @@ metrics! {
     EVENTS_CONSUMED = "flowtrail_events_consumed_total", Kind::Counter, Count, [],
         "Records taken from Kafka, those that were read again included.";
     ROWS_WRITTEN = "flowtrail_rows_total", Kind::Counter, Count, ["table", "op"],
-        "Rows of a batch by table and by what became of them: insert, update or unchanged.";
+        "Rows of a batch by table and by what became of them: insert, update, unchanged, or kept out where the flow was deleted or removed by retention.";
     WAYS = "flowtrail_batch_ways_total", Kind::Counter, Count, ["way"],
         "Batches by the ways that their rows took: straight into the tables, conflict where these had to be staged after all, replaced where a few took the place of stored ones, staged, exclusive.";
     EVENTS_MERGED = "flowtrail_events_merged_total", Kind::Counter, Count, [],
@@ -125,6 +125,10 @@ metrics! {
         "Requests for the other state service (gateway.also), by what became of them: sent, refused by it, failed, or dropped since too much waited.";
     HTTP_REFUSED = "flowtrail_http_refused_total", Kind::Counter, Count, ["code"],
         "Requests that were refused for who asked, by the status of their answer.";
+    RETENTION_REMOVED = "flowtrail_retention_removed_total", Kind::Counter, Count, ["what"],
+        "What this collector removed since it was kept long enough: flows, and steps with their superseded executions.";
+    RETENTION_BEHIND = "flowtrail_retention_behind_seconds", Kind::Gauge, Seconds, [],
+        "How far the cut-offs that are stored are behind what the policies of this collector say; absent where it runs none.";
     BUILD_INFO = "flowtrail_build_info", Kind::Gauge, Count, ["version"],
         "Always 1; the label says which build this is.";
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, Seconds, [],
@@ -144,6 +148,7 @@ const KNOWN: &[(Metric, &[&str])] = &[
     (REBALANCES, &["assign", "lost", "revoke"]),
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),
+    (RETENTION_REMOVED, &["flows", "steps"]),
     (GATEWAY_ALSO, &["dropped", "failed", "refused", "sent"]),
     (HTTP_REFUSED, &["401", "403", "429"]),
     (WAYS, &["conflict", "exclusive", "replaced", "staged", "straight"]),
@@ -268,6 +273,8 @@ pub enum RowOp {
     Update,
     /// The one of its key said it all already.
     Unchanged,
+    /// It was deleted or removed before, and is not stored again.
+    KeptOut,
 }
 
 impl RowOp {
@@ -277,6 +284,7 @@ impl RowOp {
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Unchanged => "unchanged",
+            Self::KeptOut => "kept_out",
         }
     }
 }
@@ -369,6 +377,16 @@ pub fn gateway_spool_bytes(bytes: u64) {
 /// An event was not kept, since its app is switched off.
 pub fn gateway_switched_off() {
     counter!(GATEWAY_SWITCHED_OFF.name).increment(1);
+}
+
+/// `flows` or `steps` were removed since they were kept long enough.
+pub fn retention_removed(what: &'static str, rows: u64) {
+    counter!(RETENTION_REMOVED.name, "what" => what).increment(rows);
+}
+
+/// The stored cut-offs of retention are so many seconds behind.
+pub fn retention_behind(seconds: f64) {
+    gauge!(RETENTION_BEHIND.name).set(seconds);
 }
 
 /// A request for the other state service: `sent`, `refused`, `failed` or `dropped`.

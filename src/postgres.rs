@@ -22,6 +22,7 @@ pub mod read;
 mod rebuild;
 mod refusal;
 mod replace;
+pub(crate) mod retention;
 mod session;
 mod snapshot;
 mod special;

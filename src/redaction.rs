@@ -8,7 +8,7 @@
 //! not: rules for one app reach the steps of all, or rows would depend on what was seen before.
 
 mod event;
-mod glob;
+pub(crate) mod glob;
 mod hash;
 mod mask;
 mod path;

@@ -8,7 +8,8 @@
 //! drained of the first is compared with the topic by `flowtrail verify`, then drained again by another group; and a
 //! consumer that only decodes reads it, for the collector's processor time to be measured by. Then the same two bring
 //! new flows into tables that hold many steps already. And the collector drains a topic over connections to Postgres that
-//! are some milliseconds long. Last, many small apps post to the gateway, and to a service that makes a row of each request.
+//! are some milliseconds long. Then many small apps post to the gateway, and to a service that makes a row of each request.
+//! Last, it drains while old flows are removed.
 //! Where `--only peers` asks for them, other ways to get the same events into the same tables take their turn in each round.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
@@ -41,6 +42,7 @@ mod plot;
 mod proxy;
 mod raw_copy;
 mod report;
+mod retention;
 mod statements;
 mod traffic;
 mod usage;
@@ -151,10 +153,12 @@ enum Part {
     Latency,
     /// Requests of small apps, beside a service that makes a row of each.
     Gateway,
+    /// New flows while old ones are removed.
+    Retention,
 }
 
 impl Part {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Drain(Order::First),
         Self::Drain(Order::Reruns),
         Self::Drain(Order::Twice),
@@ -164,6 +168,7 @@ impl Part {
         Self::Far,
         Self::Latency,
         Self::Gateway,
+        Self::Retention,
         Self::Drain(Order::Peers),
     ];
 
@@ -194,6 +199,7 @@ impl clap::ValueEnum for Part {
             Self::Gateway => {
                 ("gateway", "requests/s of flowtrail serve, beside a service that makes a row of each")
             }
+            Self::Retention => ("retention", "first delivery while old flows are removed, and without"),
         };
         Some(clap::builder::PossibleValue::new(name).help(help))
     }
@@ -364,20 +370,32 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
         }
         report.drains.push(drains);
     }
+    measure_others(args, stack, &databases, &log, &mut report).await?;
+    Ok(report)
+}
+
+/// What comes beside the drains.
+async fn measure_others(
+    args: &Args,
+    stack: &Stack,
+    databases: &Databases,
+    log: &Path,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     if args.parts().contains(&Part::Growth) {
         let (traffic, size) = (Traffic::none(), args.size());
-        let drain = args.drain(stack, &traffic, &log);
-        let grown = growth::measure(&databases, &drain, size.growth, size.rounds);
+        let drain = args.drain(stack, &traffic, log);
+        let grown = growth::measure(databases, &drain, size.growth, size.rounds);
         report.growth = Some(grown.await?);
     }
     if args.parts().contains(&Part::Far) {
         let traffic = Traffic::none();
-        report.far = Some(far::measure(&databases, &args.drain(stack, &traffic, &log), args.size()).await?);
+        report.far = Some(far::measure(databases, &args.drain(stack, &traffic, log), args.size()).await?);
     }
     if args.parts().contains(&Part::Latency) {
         let (rates, seconds) = args.size().latency;
         let traffic = Traffic::none();
-        let drain = args.drain(stack, &traffic, &log);
+        let drain = args.drain(stack, &traffic, log);
         for &rate in rates {
             let name = format!("latency_{rate}");
             let url = databases.create(&name).await?;
@@ -389,12 +407,17 @@ async fn measure(args: &Args, stack: &Stack) -> anyhow::Result<Report> {
     }
     if args.parts().contains(&Part::Gateway) {
         let (traffic, size) = (Traffic::none(), args.size());
-        let drain = args.drain(stack, &traffic, &log);
+        let drain = args.drain(stack, &traffic, log);
         let apps = if args.apps.is_empty() { size.gateway.apps } else { &args.apps };
         let size = gateway::Size { apps, rounds: size.rounds, warm_up: size.warm_up, ..size.gateway };
-        report.gateway = Some(gateway::measure(&databases, &drain, size).await?);
+        report.gateway = Some(gateway::measure(databases, &drain, size).await?);
     }
-    Ok(report)
+    if args.parts().contains(&Part::Retention) {
+        let traffic = Traffic::none();
+        let drain = args.drain(stack, &traffic, log);
+        report.removal = Some(retention::measure(databases, &drain, args.size()).await?);
+    }
+    Ok(())
 }
 
 /// Rounds over one topic.

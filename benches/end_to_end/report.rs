@@ -17,6 +17,7 @@ use crate::{
     latency::Latency,
     peers::{self, Race},
     raw_copy::Copied,
+    retention::Removal,
     traffic::{Contents, Order, Traffic},
     usage,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) latencies: Vec<Latency>,
     /// Requests of small apps.
     pub(crate) gateway: Option<Requests>,
+    /// While old flows are removed.
+    pub(crate) removal: Option<Removal>,
 }
 
 /// Rounds over one topic.
@@ -147,6 +150,7 @@ impl Report {
             far: None,
             latencies: Vec::new(),
             gateway: None,
+            removal: None,
         })
     }
 
@@ -316,6 +320,9 @@ impl fmt::Display for Report {
         }
         if let Some(gateway) = &self.gateway {
             writeln!(f, "\n{gateway}")?;
+        }
+        if let Some(removal) = &self.removal {
+            writeln!(f, "\n{removal}")?;
         }
         Ok(())
     }

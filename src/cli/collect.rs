@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     http::{self, Health},
     metrics::{self, Exposition},
+    retention::schedule,
 };
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,9 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let served = Served::start(&config).await?;
     let (address, topics) = (served.address, config.kafka.topics.join(" "));
     tracing::info!(event = "collector_started", %address, group = config.kafka.group, topics, "collecting");
+    let retention = served.keep_retention(&config, &stop);
     let outcome = collector::run(&config, served.shown(), stop).await;
+    retention.cancel();
     served.end().await;
     if outcome.is_ok() {
         tracing::info!(event = "collector_stopped", "collector stopped");
@@ -82,7 +85,15 @@ impl Served {
         Shown { health: self.health.clone(), lag: self.metrics.lag().clone() }
     }
 
-    /// Stops serving.
+    /// Runs retention when it is due, until `stop`, or until the token that it gives is cancelled.
+    fn keep_retention(&self, config: &Config, stop: &CancellationToken) -> CancellationToken {
+        let (config, stop) = (config.clone(), stop.child_token());
+        let told = stop.clone();
+        self.tasks.spawn(async move { schedule::keep(&config, &told).await });
+        stop
+    }
+
+    /// Stops serving, once what runs beside the collector has ended.
     pub(super) async fn end(self) {
         self.stop.cancel();
         self.tasks.close();

@@ -3,11 +3,11 @@
 use super::{
     Outcome, UsageError,
     output::{self, Column, Format, Output},
-    when,
 };
 use crate::{
     config::Config,
     doctor::{self, Finding, Options, Verdict},
+    span::span,
 };
 
 #[derive(Debug, clap::Args)]
@@ -45,8 +45,7 @@ const COLUMNS: [Column<Finding>; 3] = [
 
 pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<Outcome> {
     let backup_age = args.backup_age.as_deref().map(|age| {
-        when::span(age)
-            .ok_or_else(|| UsageError(format!("--backup-age {age}: want an age like 90m, 24h or 7d")))
+        span(age).ok_or_else(|| UsageError(format!("--backup-age {age}: want an age like 90m, 24h or 7d")))
     });
     let options = Options { backup_age: backup_age.transpose()?, sample: args.sample, probe: args.probe };
     let findings = Box::pin(doctor::examine(config, &options)).await;

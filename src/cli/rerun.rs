@@ -10,7 +10,6 @@ use tokio_postgres::Client;
 use super::{
     UsageError, actor,
     output::{Format, Output},
-    when,
 };
 use crate::{
     config::Config,
@@ -21,6 +20,7 @@ use crate::{
         read::{self, Flow, Standing, flogo},
     },
     rerun::{self, From, Question, Runtime, Wish, ask, question},
+    span::span,
 };
 
 /// `application_name` of its session.
@@ -88,7 +88,7 @@ struct Outcome {
 }
 
 pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
-    let patience = when::span(&args.timeout)
+    let patience = span(&args.timeout)
         .ok_or_else(|| UsageError("--timeout: want a span like 90s, 5m or 1h".to_owned()))?;
     let input = args.input.as_deref().map(serde_json::from_str::<Value>).transpose();
     let input = input.map_err(|error| UsageError(format!("--input is not JSON: {error}")))?;

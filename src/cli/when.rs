@@ -1,10 +1,9 @@
 //! Points in time on the command line.
 
-use std::time::Duration;
-
 use jiff::{Timestamp, civil};
 
 use super::UsageError;
+use crate::span::span;
 
 /// Reads `2026-11-21T10:00:00Z`, `2026-11-21` (midnight, UTC), or how long ago: `2h`, `-2h`, `1h30m`, `7d`.
 pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
@@ -42,31 +41,6 @@ pub(crate) fn given(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, UsageError> {
     text.map(|text| parse(text, now)).transpose().map_err(|why| UsageError(format!("{flag}: {why}")))
-}
-
-/// Numbers, each with a unit, without a gap.
-pub(crate) fn span(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let mut letters = after.chars();
-        let seconds: u64 = match letters.next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return None,
-        };
-        total = total.checked_add(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))?;
-        rest = letters.as_str();
-    }
-    Some(total)
 }
 
 #[cfg(test)]

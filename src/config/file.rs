@@ -82,11 +82,11 @@ fn single(value: &DeValue<'_>) -> Raw {
         DeValue::Float(number) => Raw::Word(number.as_str().to_owned()),
         DeValue::Boolean(value) => Raw::Word(value.to_string()),
         DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Array(_) => Raw::Other("a list in a list"),
+        DeValue::Array(entries) => texts(entries),
     }
 }
 
-/// A list of texts, or one of tables, whose values are no tables or lists themselves.
+/// A list of texts, or one of tables, whose values are no tables themselves.
 fn list(entries: &DeArray<'_>) -> Raw {
     let tables = entries.iter().map(|entry| match entry.get_ref() {
         DeValue::Table(table) => Some(
@@ -99,6 +99,10 @@ fn list(entries: &DeArray<'_>) -> Raw {
     {
         return Raw::Tables(tables);
     }
+    texts(entries)
+}
+
+fn texts(entries: &DeArray<'_>) -> Raw {
     let texts = entries.iter().map(|entry| match entry.get_ref() {
         DeValue::String(text) => Some(text.to_string()),
         _ => None,

@@ -16,7 +16,7 @@ use super::{
     sessions,
     settings::{self, LIBRDKAFKA, RERUN_APPS, Raw, SETTINGS, librdkafka_name},
 };
-use crate::redaction::Rules;
+use crate::{redaction::Rules, retention::Policies};
 
 /// Read where no other file is named and it is there.
 const FILE_NAME: &str = "flowtrail.toml";
@@ -112,6 +112,11 @@ pub fn load(flags: &Flags, environment: &Environment, folder: &Path) -> Result<L
         let origin = loaded.origin(&key).clone();
         problems.push(Problem { key, message: why.to_string(), origin });
     }
+    if let Err(why) = Policies::compile(&loaded.config.retention.policies) {
+        let key = "retention.policies".to_owned();
+        let origin = loaded.origin(&key).clone();
+        problems.push(Problem { key, message: why.to_string(), origin });
+    }
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError::Problems(problems)) }
 }
 
@@ -195,6 +200,7 @@ mod tests {
         assert_eq!(loaded.config.kafka.topics, defaults.kafka.topics);
         assert_eq!(format!("{:?}", loaded.config.http), format!("{:?}", defaults.http));
         assert_eq!(format!("{:?}", loaded.config.gateway), format!("{:?}", defaults.gateway));
+        assert_eq!(format!("{:?}", loaded.config.retention), format!("{:?}", defaults.retention));
         assert_eq!(loaded.config.schema.mode, defaults.schema.mode);
     }
 

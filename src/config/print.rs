@@ -11,10 +11,10 @@ use super::{
     is_secret,
     load::Loaded,
     redact::{MASK, redact_url},
-    redaction,
+    redaction, retention,
     settings::{LIBRDKAFKA, RERUN_APPS, SETTINGS, Slot},
 };
-use crate::sentence::quotable;
+use crate::{sentence::quotable, span};
 
 /// One setting as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,6 +73,8 @@ fn shown(slot: Slot<'_>) -> Option<Value> {
         Slot::Switch(on) => Some(Value::Boolean(*on)),
         Slot::Secret(secret, _) => secret.as_ref().map(|_| Value::String(MASK.to_owned())),
         Slot::Rules(rules) => Some(redaction::shown(rules)),
+        Slot::Policies(policies) => Some(retention::shown(policies)),
+        Slot::Span(span) => Some(Value::String(span.map(span::written).unwrap_or_default())),
     }
 }
 

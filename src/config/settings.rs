@@ -1,6 +1,6 @@
 //! Every setting once: its name, where it is kept, and what it may be.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::ClientConfig;
 use secrecy::SecretString;
@@ -12,6 +12,7 @@ use super::{
     connection::Connection,
     is_secret,
     redaction::{self, RedactionRule},
+    retention::{self, RetentionPolicy},
 };
 
 /// librdkafka's own settings lie under this name.
@@ -58,6 +59,9 @@ pub(super) enum Slot<'a> {
     Switch(&'a mut bool),
     Secret(&'a mut Option<SecretString>, fn(&str) -> Result<(), String>),
     Rules(&'a mut Vec<RedactionRule>),
+    Policies(&'a mut Vec<RetentionPolicy>),
+    /// Empty text is none.
+    Span(&'a mut Option<Duration>),
 }
 
 /// One setting.
@@ -74,7 +78,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 34] = [
+pub(super) const SETTINGS: [Setting; 41] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -152,6 +156,16 @@ pub(super) const SETTINGS: [Setting; 34] = [
     Setting { key: "redaction.rules", slot: |c| Slot::Rules(&mut c.redaction.rules) },
     Setting { key: "redaction.salt", slot: |c| Slot::Secret(&mut c.redaction.salt, redaction::check_salt) },
     Setting { key: "redaction.keep_unreadable", slot: |c| Slot::Switch(&mut c.redaction.keep_unreadable) },
+    Setting { key: "retention.policies", slot: |c| Slot::Policies(&mut c.retention.policies) },
+    Setting { key: "retention.dead_letters", slot: |c| Slot::Span(&mut c.retention.dead_letters) },
+    Setting { key: "retention.audit", slot: |c| Slot::Span(&mut c.retention.audit) },
+    Setting { key: "retention.remember", slot: |c| Slot::Span(&mut c.retention.remember) },
+    Setting { key: "retention.archive_dir", slot: |c| Slot::Text(&mut c.retention.archive_dir, |_| Ok(())) },
+    Setting { key: "retention.every", slot: |c| Slot::Span(&mut c.retention.every) },
+    Setting {
+        key: "retention.batch_flows",
+        slot: |c| Slot::Size(&mut c.retention.batch_flows, range(1, 10_000, "flows")),
+    },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
     Setting {
         key: "schema.partitions",
@@ -204,6 +218,11 @@ impl Slot<'_> {
                 *place = (!secret.is_empty()).then(|| SecretString::from(secret));
             }
             Self::Rules(place) => *place = redaction::rules(raw)?,
+            Self::Policies(place) => *place = retention::policies(raw)?,
+            Self::Span(place) => {
+                let Raw::Text(text) = raw else { return Err("want a span like 36h, 14d or 12w".to_owned()) };
+                *place = if text.is_empty() { None } else { Some(retention::read_span(&text)?) };
+            }
             Self::Choice(place) => {
                 let known = matches!(&raw, Raw::Text(word) if place.choose(word));
                 if !known {

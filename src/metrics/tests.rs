@@ -25,6 +25,8 @@ fn rendered() -> String {
         gateway_spooled();
         gateway_spool_bytes(4_096);
         gateway_switched_off();
+        retention_removed("flows", 1);
+        retention_behind(3.5);
         gateway_also("sent");
         http_refused(401);
     });

@@ -14,6 +14,9 @@ const LAST: i64 = 253_402_300_799_999_999;
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 impl Micros {
+    /// The earliest time.
+    pub(crate) const FIRST: Self = Self(FIRST);
+
     /// Takes microseconds since 1970 if they lie within the years 1–9999.
     pub fn new(micros: i64) -> Option<Self> {
         (FIRST..=LAST).contains(&micros).then_some(Self(micros))

@@ -95,6 +95,15 @@ impl FlowFold {
             || self.steps.keys().zip(self.steps.keys().skip(1)).any(|(a, b)| a.0 == b.0)
     }
 
+    /// Whether nothing of it is left beside such a deletion. A snapshot has no number, and is kept but by the greatest.
+    pub fn is_covered_by(&self, tombstone: Tombstone) -> bool {
+        self.tombstone <= Some(tombstone)
+            && self.runs.keys().all(|run| tombstone.covers(*run))
+            && self.steps.keys().all(|(_, execution)| tombstone.covers(*execution))
+            && self.rewinds.iter().all(|fact| tombstone.covers_fact(fact))
+            && (self.snapshots.is_empty() || tombstone == Tombstone::Forever)
+    }
+
     /// Joins what two sets of events say of one flow.
     pub fn join(&mut self, other: Self) {
         for (run, row) in other.runs {

@@ -72,6 +72,8 @@ pub struct Ops {
     pub update: u64,
     /// They were there and said all this already.
     pub unchanged: u64,
+    /// They are of flows that were deleted or removed, and are not stored again.
+    pub kept_out: u64,
 }
 
 impl AddAssign for Tally {
@@ -99,5 +101,6 @@ impl AddAssign for Ops {
         self.insert += more.insert;
         self.update += more.update;
         self.unchanged += more.unchanged;
+        self.kept_out += more.kept_out;
     }
 }

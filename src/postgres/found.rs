@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     model::{FlowId, RunRow, StepId, StepRow},
-    pipeline::merge::{ExecutionKey, FlowFold},
+    pipeline::merge::{ExecutionKey, FlowFold, Tombstone},
 };
 
 /// Of a flow with no more steps than this in the batch these alone are asked for. To find one by its key takes as long as
@@ -76,6 +76,8 @@ pub(super) struct Found<'a> {
     pub(super) rerun: bool,
     /// There are several runs or executions, a rewind or a deletion.
     pub(super) special: bool,
+    /// All that the batch says of it was deleted before, or removed.
+    pub(super) kept_out: bool,
     /// How many other instances name it as their original.
     pub(super) named_by: i32,
     /// So many of its steps were seen.
@@ -149,7 +151,7 @@ UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_superseded_st
     WHERE (SELECT true FROM ft_superseded_step LIMIT 1) AND flowinstanceid = ANY ($1)
 UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_rewind
     WHERE (SELECT true FROM ft_rewind LIMIT 1) AND flowinstanceid = ANY ($1)
-UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_tombstone
+UNION ALL SELECT flowinstanceid, 4::smallint, before FROM ft_tombstone
     WHERE (SELECT true FROM ft_tombstone LIMIT 1) AND flowinstanceid = ANY ($1)
 UNION ALL SELECT rerunofflowinstanceid, 3::smallint, count(*) FILTER (WHERE flowinstanceid <> rerunofflowinstanceid)
     FROM flowstate WHERE (SELECT true FROM flowstate WHERE rerunofflowinstanceid IS NOT NULL
@@ -184,8 +186,8 @@ pub(super) async fn find<'a>(session: &Session, flows: &Flows<'a>) -> Result<Vec
         }
     }
     for row in &facts {
-        if let Some((found, _)) = of(&mut found, flows, row)? {
-            found.see_fact(row)?;
+        if let Some((found, fold)) = of(&mut found, flows, row)? {
+            found.see_fact(fold, row)?;
         }
     }
     if found.iter().any(|found| found.seen >= MANY_STEPS) {
@@ -327,10 +329,16 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    fn see_fact(&mut self, row: &Row) -> Result<(), Error> {
+    fn see_fact(&mut self, fold: &FlowFold, row: &Row) -> Result<(), Error> {
         match row.try_get::<_, i16>(1)? {
             1 => self.rerun = true,
             2 => self.special = true,
+            4 => {
+                let before: Option<i64> = row.try_get(2)?;
+                let gone = before.map_or(Tombstone::Forever, Tombstone::Before);
+                self.kept_out = fold.is_covered_by(gone);
+                self.special |= !self.kept_out;
+            }
             _ => {
                 let others = row.try_get::<_, Option<i64>>(2)?.unwrap_or(0);
                 self.named_by = i32::try_from(others).unwrap_or(i32::MAX);

@@ -20,6 +20,8 @@ pub struct Held {
     pub tables: FlowTables,
     /// How many other instances name this one as their original.
     pub named_by: i32,
+    /// Its tombstone was put there by retention; no event says it.
+    pub removed: bool,
 }
 
 /// Reads what is held of many flows at once, by their keys.
@@ -72,7 +74,9 @@ impl Holdings {
             ask(&shown),
             ask(&runs),
             ask("SELECT flowinstanceid, n, before FROM ft_rewind WHERE flowinstanceid = ANY ($1)"),
-            ask("SELECT flowinstanceid, before FROM ft_tombstone WHERE flowinstanceid = ANY ($1)"),
+            ask(
+                "SELECT flowinstanceid, before, removedat IS NOT NULL FROM ft_tombstone WHERE flowinstanceid = ANY ($1)"
+            ),
             ask("SELECT flowinstanceid, stepid, hash, sha256(data) = hash FROM ft_snapshot \
                  WHERE flowinstanceid = ANY ($1)"),
         )?;
@@ -94,7 +98,9 @@ impl Holdings {
         }
         for row in &tombstones {
             let before = row.try_get::<_, Option<i64>>(1)?;
-            of(&mut held, row)?.tables.tombstone = Some(before.map_or(Tombstone::Forever, Tombstone::Before));
+            let held = of(&mut held, row)?;
+            held.tables.tombstone = Some(before.map_or(Tombstone::Forever, Tombstone::Before));
+            held.removed = row.try_get(2)?;
         }
         for row in &snapshots {
             add_snapshot(&mut of(&mut held, row)?.tables, row)?;
@@ -200,9 +206,10 @@ impl Holdings {
         rows.iter().map(read).collect()
     }
 
-    /// Finished flows that started before this were removed by retention, if it ever ran.
+    /// Flows of every policy that started before this were removed by retention, if it ever ran; those of some went later
+    /// ones too. It is for flows whose marks are forgotten.
     pub(crate) async fn removed_before(&self) -> Result<Option<Micros>, Error> {
-        const SQL: &str = "SELECT max(startedbefore) FROM ft_retention_cutoff";
+        const SQL: &str = "SELECT min(startedbefore) FROM ft_retention_cutoff";
         time(&self.client.query_typed(SQL, &[]).await?.remove(0), 0)
     }
 

@@ -135,6 +135,8 @@ pub(super) async fn write<'a>(
     snapshot::put(session, plan.plain.iter().copied()).await?;
     tally.steps.unchanged += plan.same_steps;
     tally.flows.unchanged += plan.same_runs;
+    tally.steps.kept_out += plan.kept_out_steps;
+    tally.flows.kept_out += plan.kept_out_runs;
     Ok(Plain::Written(plan.special))
 }
 
@@ -152,12 +154,20 @@ struct Plan<'a, 'f> {
     /// So many would change nothing.
     same_steps: u64,
     same_runs: u64,
+    /// So many are not stored again.
+    kept_out_steps: u64,
+    kept_out_runs: u64,
 }
 
 impl<'a: 'f, 'f> Plan<'a, 'f> {
     fn of(flows: &Flows<'a>, found: &'f [Found<'a>]) -> Self {
         let mut plan = Self::default();
         for (&(flow, fold), found) in flows.iter().zip(found) {
+            if found.kept_out {
+                plan.kept_out_steps += u64::try_from(fold.steps.len()).unwrap_or(u64::MAX);
+                plan.kept_out_runs += u64::try_from(fold.runs.len()).unwrap_or(u64::MAX);
+                continue;
+            }
             let shown = found.run.as_ref().map(|(run, _)| *run);
             let new_run = fold.runs.keys().any(|run| shown != Some(*run));
             if found.special || (new_run && (shown.is_some() || found.rerun)) {

@@ -29,6 +29,8 @@ pub use self::{
     show::{Flow, Run, State, Step, show},
 };
 
+use crate::model::Micros;
+
 type Boxed = Box<dyn std::error::Error + Sync + Send>;
 
 /// 2000-01-01T00:00:00Z, from which Postgres counts, in microseconds since 1970.
@@ -114,7 +116,14 @@ fn sign(number: i64) -> f64 {
 
 /// A `timestamp` column, which holds UTC, or one with a time zone; nothing for `infinity` and what lies beyond what can be shown.
 #[derive(Debug)]
-struct Utc(Option<Timestamp>);
+pub(crate) struct Utc(pub(crate) Option<Timestamp>);
+
+impl Utc {
+    /// The same time.
+    pub(crate) fn of(time: Micros) -> Self {
+        Self(Timestamp::from_microsecond(time.get()).ok())
+    }
+}
 
 impl<'a> FromSql<'a> for Utc {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Boxed> {

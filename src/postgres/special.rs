@@ -42,9 +42,9 @@ const STAGE_FLOWS: &str = "INSERT INTO ft_stage_flow SELECT * FROM unnest($1::te
 const STAGE_NAMED: &str = "INSERT INTO ft_stage_named SELECT t.rerunofflowinstanceid FROM flowstate t \
     JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerunofflowinstanceid IS NOT NULL";
 
-// Rule 7: the greatest deletion stays, null being the greatest.
+// Rule 7: the greatest deletion stays, null being the greatest. One that a runtime said is not forgotten as retention's is.
 const PUT_TOMBSTONES: &str = "INSERT INTO ft_tombstone AS t SELECT * FROM unnest($1::text[], $2::bigint[]) \
-    ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before \
+    ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before, removedat = NULL \
     WHERE t.before IS NOT NULL AND (excluded.before IS NULL OR excluded.before > t.before)";
 
 const DROP_STAGED_STEPS: &str = "DELETE FROM ft_stage_step s USING ft_tombstone d \

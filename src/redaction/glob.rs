@@ -5,7 +5,7 @@ const MOST_BYTES: usize = 256;
 
 /// A pattern for the whole of a text.
 #[derive(Debug)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     /// What stands before the first `*`; all of it if there is none.
     head: String,
     /// What stands between and behind.
@@ -15,7 +15,7 @@ pub(super) struct Glob {
 }
 
 impl Glob {
-    pub(super) fn new(pattern: &str) -> Result<Self, String> {
+    pub(crate) fn new(pattern: &str) -> Result<Self, String> {
         if pattern.is_empty() || pattern.len() > MOST_BYTES {
             return Err(format!("want a pattern of 1 to {MOST_BYTES} bytes, not {}", pattern.len()));
         }
@@ -28,7 +28,7 @@ impl Glob {
     }
 
     /// Whether it is the pattern of a text that went through [`lower`].
-    pub(super) fn matches(&self, lower: &str) -> bool {
+    pub(crate) fn matches(&self, lower: &str) -> bool {
         if lower.len() < self.least {
             return false;
         }
@@ -44,14 +44,14 @@ impl Glob {
 }
 
 /// A text without regard to case, as patterns are held against it.
-pub(super) fn lower(text: &str) -> String {
+pub(crate) fn lower(text: &str) -> String {
     let mut lower = String::with_capacity(text.len());
     lower_into(&mut lower, text);
     lower
 }
 
 /// As [`lower`], in place of what `lower` held.
-pub(super) fn lower_into(lower: &mut String, text: &str) {
+pub(crate) fn lower_into(lower: &mut String, text: &str) {
     lower.clear();
     if text.is_ascii() {
         lower.push_str(text);

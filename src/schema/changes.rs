@@ -56,6 +56,13 @@ pub const CHANGES: &[Change] = &[
         sql: include_str!("sql/0005_flows_by_name.sql"),
     },
     Change { number: 6, name: "views", needs: 1, index: None, sql: include_str!("sql/0006_views.sql") },
+    Change {
+        number: 7,
+        name: "retention_marks",
+        needs: 1,
+        index: None,
+        sql: include_str!("sql/0007_retention_marks.sql"),
+    },
 ];
 
 /// The number of the last change this program knows.

@@ -170,6 +170,7 @@ impl Comparer {
             self.compared.rows += judge::rows(&said);
             let told_whole = self.setting.to_the_end && (!seen.is_cut || seen.opened);
             self.compared.told_whole += u64::from(told_whole);
+            self.compared.removed += u64::from(held.removed);
             if told_whole && judge::is_just(&said, &held) {
                 continue;
             }

@@ -4,7 +4,7 @@
 //! events into the tables changes nothing; this can be asked of any part of the events. *Was all said that is stored?*
 //! It was iff merging the tables into the events changes nothing; this takes all events of the flow.
 
-use std::collections::BTreeMap;
+use std::{cmp::max, collections::BTreeMap};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -61,7 +61,7 @@ pub struct RowDifference {
 /// What of a flow's events is not stored, or not as they say.
 pub fn not_stored(said: &FlowFold, held: &Held) -> Vec<RowDifference> {
     let mut both = fold_of(&held.tables);
-    both.join(said.clone());
+    both.join(heard(said.clone(), held));
     let wanted = settled(both, held);
     let mut found = Vec::new();
     compare(&held.tables, &wanted, &mut found);
@@ -70,6 +70,7 @@ pub fn not_stored(said: &FlowFold, held: &Held) -> Vec<RowDifference> {
 
 /// What is stored of a flow that no event says; `said` has to be all events of the flow.
 pub fn not_said(said: FlowFold, held: &Held) -> Vec<RowDifference> {
+    let said = heard(said, held);
     let mut both = said.clone();
     both.join(fold_of(&held.tables));
     let (stored, wanted) = (settled(both, held), settled(said, held));
@@ -80,7 +81,19 @@ pub fn not_said(said: FlowFold, held: &Held) -> Vec<RowDifference> {
 
 /// Whether the tables hold just what these events say.
 pub fn is_just(said: &FlowFold, held: &Held) -> bool {
-    settled(said.clone(), held) == held.tables
+    settled(heard(said.clone(), held), held) == held.tables
+}
+
+/// What counts of events: retention's mark is there as if a runtime had said it, and takes the snapshots with it where
+/// nothing newer is left of the flow.
+fn heard(mut said: FlowFold, held: &Held) -> FlowFold {
+    if held.removed {
+        said.tombstone = max(said.tombstone, held.tables.tombstone);
+        if held.tables.shown.is_none() && held.tables.snapshots.is_empty() {
+            said.snapshots.clear();
+        }
+    }
+    said
 }
 
 /// How many rows events make.

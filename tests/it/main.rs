@@ -46,6 +46,7 @@ mod replay;
 mod rerun_request;
 mod reruns;
 mod restored;
+mod retention;
 mod round_trips;
 mod rows;
 mod schema;

@@ -23,7 +23,7 @@ use crate::{
     traffic::{send, traffic},
 };
 
-fn options(config: &Config) -> Options {
+pub fn options(config: &Config) -> Options {
     Options {
         wanted: Wanted { topics: config.kafka.topics.clone(), ..Wanted::default() },
         flows: None,
@@ -34,7 +34,7 @@ fn options(config: &Config) -> Options {
     }
 }
 
-async fn verified(config: &Config, options: Options) -> (Report, Vec<Difference>) {
+pub async fn verified(config: &Config, options: Options) -> (Report, Vec<Difference>) {
     let mut found = Vec::new();
     let verifying = verify::verify(config, options, Arc::default(), |difference| found.push(difference));
     let report = Box::pin(verifying).await.unwrap_or_else(|error| panic!("{error}"));

@@ -142,9 +142,11 @@ fn print<T: Serialize>(came: &T, sentences: &[String], format: Format, began: In
     Ok(output.finish()?)
 }
 
-fn of_rows(table: &str, Ops { insert, update, unchanged }: Ops) -> String {
+fn of_rows(table: &str, Ops { insert, update, unchanged, kept_out }: Ops) -> String {
     let [insert, update, unchanged] = [insert, update, unchanged].map(HumanCount);
-    format!("{table}: {insert} inserted, {update} changed, {unchanged} unchanged")
+    // Only where something was deleted or removed is there anything to say of it.
+    let kept_out = if kept_out == 0 { String::new() } else { format!(", {} kept out", HumanCount(kept_out)) };
+    format!("{table}: {insert} inserted, {update} changed, {unchanged} unchanged{kept_out}")
 }
 
 /// What a rebuild can't bring back.
@@ -187,7 +189,9 @@ mod tests {
 
     #[test]
     fn rows_are_told_by_what_became_of_them() {
-        let ops = Ops { insert: 1_000, update: 2, unchanged: 0 };
+        let ops = Ops { insert: 1_000, update: 2, ..Ops::default() };
         assert_eq!(of_rows("steps", ops), "steps: 1,000 inserted, 2 changed, 0 unchanged");
+        let ops = Ops { kept_out: 7, ..ops };
+        assert_eq!(of_rows("steps", ops), "steps: 1,000 inserted, 2 changed, 0 unchanged, 7 kept out");
     }
 }

@@ -56,7 +56,7 @@ impl WantedIndex {
 }
 
 /// All that the schema changes make, but for those that only people's lists use.
-pub const WANTED_INDEXES: [WantedIndex; 22] = [
+pub const WANTED_INDEXES: [WantedIndex; 23] = [
     unique("appstate", "userid, appname"),
     unique("flowstate", "flowinstanceid"),
     WantedIndex {
@@ -81,6 +81,11 @@ pub const WANTED_INDEXES: [WantedIndex; 22] = [
     unique("ft_snapshot", "flowinstanceid, stepid, hash"),
     unique("ft_superseded_step", "flowinstanceid, stepid, execution"),
     unique("ft_tombstone", "flowinstanceid"),
+    WantedIndex {
+        rows: Some("(removedat IS NOT NULL)"),
+        unique: false,
+        ..unique("ft_tombstone", "removedat")
+    },
     WantedIndex { rows: Some("rerun"), unique: false, ..unique("steps", "flowinstanceid") },
     unique("steps", "flowinstanceid, stepid"),
 ];

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use super::{Answer, Look};
 
 /// Which rights a collector uses on which table. People's commands use more: `flowtrail deadletter` reads and deletes
-/// dead letters and writes `ft_audit`, `flowtrail schema update` owns the tables.
+/// dead letters and writes `ft_audit`, `flowtrail retention` deletes from most tables and writes its cut-offs, `flowtrail schema update` owns the tables.
 pub const NEEDED_RIGHTS: [(&str, &[&str]); 12] = [
     ("steps", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("flowstate", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

@@ -17,6 +17,7 @@ use crate::{
     collecting::{Collecting, collect_all, set_offset, until_stored},
     gaps::flows,
     program::{configured, done},
+    retention::policy,
     servers::{self, PATIENCE, until},
     topics::{self, Raw, delete_before, put},
 };
@@ -124,6 +125,19 @@ async fn settings_of_a_topic_that_lose_history_are_named() {
     }
     let found = examine(&config).await;
     assert_says(&found, "kafka.message_size", Verdict::Fail, &["receive.message.max.bytes", "16 MiB"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_outlasts_the_marks_of_what_was_removed_is_named() {
+    let mut config = servers::config(1).await;
+    config.kafka.topics =
+        vec![servers::topic_with(1, &[("retention.ms", "2592000000"), ("segment.ms", "86400000")]).await];
+    assert!(examine(&config).await.iter().all(|finding| finding.check != "retention.marks"));
+    config.retention.policies = vec![policy("all", &[], 14)];
+    let advised = "set retention.remember to 32d or longer";
+    assert_says(&examine(&config).await, "retention.marks", Verdict::Warn, &["for up to 31 d", advised]);
+    config.retention.remember = Some(Duration::from_hours(24 * 32));
+    assert_says(&examine(&config).await, "retention.marks", Verdict::Ok, &["31 d at most"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,217 @@
+//! `[retention]`: how long what is kept.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+use toml::Value;
+
+use super::settings::Raw;
+use crate::span;
+
+/// What a policy may say.
+const FIELDS: [&str; 6] = ["name", "app", "flow", "statuses", "unfinished", "age"];
+
+/// The longest name of a policy, in bytes.
+const LONGEST_NAME: usize = 100;
+
+/// `[retention]`
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// Which flows go; of a flow the first that it is under decides. None: nothing goes.
+    pub policies: Vec<RetentionPolicy>,
+    /// Dead letters that were kept longer ago go; `None`: they stay.
+    pub dead_letters: Option<Duration>,
+    /// What was noted in `ft_audit` longer ago goes; `None`: it stays.
+    pub audit: Option<Duration>,
+    /// How long it is remembered which flows went; at least as long as topics keep records. `None`: for ever.
+    pub remember: Option<Duration>,
+    /// Folder that flows are written to before they go; empty: none.
+    pub archive_dir: String,
+    /// How often one of the collectors runs the policies; `None`: never.
+    pub every: Option<Duration>,
+    /// So many flows are removed in one transaction.
+    pub batch_flows: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            policies: Vec::new(),
+            dead_letters: None,
+            audit: None,
+            remember: Some(Duration::from_hours(30 * 24)),
+            archive_dir: String::new(),
+            every: None,
+            batch_flows: 500,
+        }
+    }
+}
+
+/// `[[retention.policies]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionPolicy {
+    /// Its name, under which its cut-off is stored.
+    pub name: String,
+    /// Pattern for the app; `*` is every app, and flows of none.
+    pub app: String,
+    /// Pattern for the flow's name; `*` is every flow, and those without a name.
+    pub flow: String,
+    /// Statuses in the runtime's words, without regard to case; none: every status.
+    pub statuses: Vec<String>,
+    /// Whether it is also for flows that never ended.
+    pub unfinished: bool,
+    /// Flows that started longer ago go.
+    pub age: Duration,
+}
+
+/// One value of a policy.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Word {
+    Text(String),
+    Switch(bool),
+    List(Vec<String>),
+    Other(serde::de::IgnoredAny),
+}
+
+/// Policies as a file has them, or as a JSON array of objects.
+pub(super) fn policies(raw: Raw) -> Result<Vec<RetentionPolicy>, String> {
+    const WANTED: &str = "want a list of policies, each with name and age";
+    let tables = match raw {
+        Raw::Tables(tables) => tables,
+        Raw::List(texts) if texts.is_empty() => Vec::new(),
+        Raw::Text(json) => {
+            json_tables(&json).ok_or_else(|| format!("{WANTED}, as a JSON array of objects"))?
+        }
+        _ => return Err(WANTED.to_owned()),
+    };
+    let mut read: Vec<RetentionPolicy> = Vec::with_capacity(tables.len());
+    for (table, number) in tables.into_iter().zip(1..) {
+        let policy = policy(table).map_err(|why| format!("policy {number}: {why}"))?;
+        if read.iter().any(|other| other.name == policy.name) {
+            return Err(format!("policy {number}: there is another {}", policy.name));
+        }
+        read.push(policy);
+    }
+    Ok(read)
+}
+
+fn json_tables(json: &str) -> Option<Vec<BTreeMap<String, Raw>>> {
+    let tables: Vec<BTreeMap<String, Word>> = serde_json::from_str(json).ok()?;
+    let raw = |word| match word {
+        Word::Text(text) => Raw::Text(text),
+        Word::Switch(on) => Raw::Word(on.to_string()),
+        Word::List(texts) => Raw::List(texts),
+        Word::Other(_) => Raw::Other("something else"),
+    };
+    let table =
+        |table: BTreeMap<String, Word>| table.into_iter().map(|(name, word)| (name, raw(word))).collect();
+    Some(tables.into_iter().map(table).collect())
+}
+
+fn policy(mut table: BTreeMap<String, Raw>) -> Result<RetentionPolicy, String> {
+    if let Some(name) = table.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        return Err(format!("no such key {name}; a policy has {}", FIELDS.join(", ")));
+    }
+    let statuses = match table.remove("statuses") {
+        None => Vec::new(),
+        Some(Raw::List(words)) if words.iter().all(|word| !word.is_empty()) => words,
+        Some(_) => return Err("statuses: want a list of words".to_owned()),
+    };
+    let unfinished = match table.remove("unfinished") {
+        None => false,
+        Some(Raw::Word(word)) if word == "true" || word == "false" => word == "true",
+        Some(_) => return Err("unfinished: want true or false".to_owned()),
+    };
+    let mut take = |name: &str| match table.remove(name) {
+        None => Ok(None),
+        Some(Raw::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("{name}: want text")),
+    };
+    let name = take("name")?.ok_or("want a name")?;
+    if name.is_empty() || name.len() > LONGEST_NAME || name.contains(char::is_control) {
+        return Err(format!("name: want 1 to {LONGEST_NAME} bytes without control characters"));
+    }
+    let age = read_span(&take("age")?.ok_or("want an age")?).map_err(|why| format!("age: {why}"))?;
+    let [app, flow] = [take("app")?, take("flow")?].map(|pattern| pattern.unwrap_or_else(|| "*".to_owned()));
+    Ok(RetentionPolicy { name, app, flow, statuses, unfinished, age })
+}
+
+/// A span of a second or more.
+pub(super) fn read_span(text: &str) -> Result<Duration, String> {
+    let read = span::span(text.trim()).filter(|span| !span.is_zero());
+    read.ok_or_else(|| format!("want a span like 36h, 14d or 12w, not \"{text}\""))
+}
+
+/// Policies as a file would have them.
+pub(super) fn shown(policies: &[RetentionPolicy]) -> Value {
+    let table = |policy: &RetentionPolicy| {
+        let age = span::written(policy.age);
+        let texts = [("name", &policy.name), ("app", &policy.app), ("flow", &policy.flow), ("age", &age)];
+        let mut table: toml::Table =
+            texts.map(|(name, text)| (name.to_owned(), Value::String(text.clone()))).into_iter().collect();
+        let statuses = policy.statuses.iter().cloned().map(Value::String).collect();
+        table.insert("statuses".to_owned(), Value::Array(statuses));
+        table.insert("unfinished".to_owned(), Value::Boolean(policy.unfinished));
+        Value::Table(table)
+    };
+    Value::Array(policies.iter().map(table).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_json(json: &str) -> Result<Vec<RetentionPolicy>, String> {
+        policies(Raw::Text(json.to_owned()))
+    }
+
+    #[test]
+    fn a_policy_is_for_every_finished_flow_unless_it_says_otherwise() {
+        let read = of_json(
+            r#"[{ "name": "failures", "statuses": ["failed"], "age": "90d", "app": "shop-*" },
+                { "name": "rest", "age": "14d", "unfinished": true }]"#,
+        );
+        let day = Duration::from_hours(24);
+        assert_eq!(
+            read.unwrap(),
+            [
+                RetentionPolicy {
+                    name: "failures".to_owned(),
+                    app: "shop-*".to_owned(),
+                    flow: "*".to_owned(),
+                    statuses: vec!["failed".to_owned()],
+                    unfinished: false,
+                    age: day * 90,
+                },
+                RetentionPolicy {
+                    name: "rest".to_owned(),
+                    app: "*".to_owned(),
+                    flow: "*".to_owned(),
+                    statuses: Vec::new(),
+                    unfinished: true,
+                    age: day * 14,
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused_with_its_number() {
+        for (json, wanted) in [
+            (r#"[{"name":"a","age":"1d"},{"name":"a","age":"2d"}]"#, "policy 2: there is another a"),
+            (r#"[{"age":"1d"}]"#, "policy 1: want a name"),
+            (r#"[{"name":"a"}]"#, "policy 1: want an age"),
+            (r#"[{"name":"a","age":"14"}]"#, "policy 1: age: want a span like 36h, 14d or 12w, not \"14\""),
+            (r#"[{"name":"a","age":"0d"}]"#, "policy 1: age: want a span like 36h, 14d or 12w, not \"0d\""),
+            (
+                r#"[{"name":"a","age":"1d","status":"x"}]"#,
+                "policy 1: no such key status; a policy has name, app, flow, statuses, unfinished, age",
+            ),
+            (r#"[{"name":"a","age":"1d","statuses":"x"}]"#, "policy 1: statuses: want a list of words"),
+            (r#"[{"name":"a","age":"1d","unfinished":1}]"#, "policy 1: unfinished: want true or false"),
+        ] {
+            assert_eq!(of_json(json).unwrap_err(), wanted);
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Removing flows that have been kept long enough.
+//!
+//! A flow goes in two steps. First it is *marked*: a row of `ft_tombstone` says that its runs and executions so far are
+//! gone, as if the runtime had said so (rule 7 of the merge law). That takes the law's lock exclusively, for a moment: no
+//! batch is being written then, and every later one sees the mark. So nothing can come to the flow any more, and its rows
+//! are *erased* beside the collectors, a batch of flows at a time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_postgres::{
+    Client, Error, Row, Transaction,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use super::{
+    read::Utc,
+    write::{LOCK, LOCK_EXCLUSIVE, LOCK_SHARED},
+};
+use crate::{clock, model::Micros};
+
+/// First half of the key of the lock that whoever removes flows holds: "ftrt" as bytes. The second half is the `steps`
+/// table.
+const TURN: i32 = i32::from_be_bytes(*b"ftrt");
+
+/// How long the law's lock is waited for. All batches wait behind whoever waits for it exclusively.
+const LOCK_PATIENCE: &str = "SET lock_timeout = '1s'";
+
+/// Tables are met by keys that are given, and nothing runs without end.
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+    SET statement_timeout = '5min'; SET idle_in_transaction_session_timeout = '15s'";
+
+/// Where a flow stands in the order of starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aged {
+    pub(crate) flow: String,
+    pub(crate) started: Timestamp,
+    pub(crate) app: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) status: Option<String>,
+    pub(crate) finished: bool,
+    run: i64,
+}
+
+/// Flows that were marked, and how long the lock was waited for.
+#[derive(Debug)]
+pub(crate) struct Marked {
+    pub(crate) flows: Vec<String>,
+    pub(crate) waited: Duration,
+}
+
+/// Rows that were erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Erased {
+    pub(crate) flows: u64,
+    /// Shown and superseded executions.
+    pub(crate) steps: u64,
+}
+
+/// What flows take in the tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) steps: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What is kept for a time, beside flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Letters,
+    Audit,
+    /// Marks of flows that went, and what a replay brought back of such a flow's snapshots.
+    Marks,
+}
+
+/// A session that removes what has been kept long enough.
+#[derive(Debug)]
+pub(crate) struct Purge {
+    client: Client,
+    /// The `steps` table, as half of a lock's key.
+    table: i32,
+}
+
+impl Purge {
+    /// Over a session that is used for nothing else.
+    pub(crate) async fn prepare(client: Client) -> Result<Self, Error> {
+        client.batch_execute(SETTINGS).await?;
+        client.batch_execute(LOCK_PATIENCE).await?;
+        // An oid is unsigned; as a lock key only its bits matter.
+        let table = client
+            .query_one("SELECT 'steps'::regclass::oid::bigint::bit(32)::integer", &[])
+            .await?
+            .try_get(0)?;
+        Ok(Self { client, table })
+    }
+
+    /// The session, for notes.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether it is this session's turn; until it ends, no other gets one.
+    pub(crate) async fn take_turn(&self) -> Result<bool, Error> {
+        const SQL: &str = "SELECT pg_try_advisory_lock($1, $2)";
+        let key: [(&(dyn ToSql + Sync), Type); 2] = [(&TURN, Type::INT4), (&self.table, Type::INT4)];
+        self.client.query_typed_one(SQL, &key).await?.try_get(0)
+    }
+
+    /// At most `limit` flows that started before a time, the oldest first, behind one of them.
+    pub(crate) async fn page(
+        &self,
+        behind: Option<&Aged>,
+        before: Micros,
+        limit: i64,
+    ) -> Result<Vec<Aged>, Error> {
+        const SQL: &str = "SELECT flowinstanceid, starttime, appname, flowname, status, COALESCE(phase, 2) = 2, \
+                COALESCE(run, 0) FROM flowstate \
+            WHERE starttime < $1 AND (starttime, flowinstanceid) > ($2, $3) ORDER BY starttime, flowinstanceid LIMIT $4";
+        let (since, flow) = match behind {
+            Some(last) => (Utc(Some(last.started)), last.flow.as_str()),
+            None => (Utc::of(Micros::FIRST), ""),
+        };
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&Utc::of(before), Type::TIMESTAMP),
+            (&since, Type::TIMESTAMP),
+            (&flow, Type::TEXT),
+            (&limit, Type::INT8),
+        ];
+        let rows = self.client.query_typed(SQL, &parameters).await?;
+        let read = |row: &Row| -> Result<Option<Aged>, Error> {
+            let Utc(started) = row.try_get(1)?;
+            let Some(started) = started else { return Ok(None) };
+            Ok(Some(Aged {
+                flow: row.try_get(0)?,
+                started,
+                app: row.try_get(2)?,
+                name: row.try_get(3)?,
+                status: row.try_get(4)?,
+                finished: row.try_get(5)?,
+                run: row.try_get(6)?,
+            }))
+        };
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    }
+
+    /// What flows take: executions, and about how many bytes with payloads as they are stored, without indexes.
+    pub(crate) async fn size(&self, flows: &[&str]) -> Result<Size, Error> {
+        // 120 bytes are about what the other columns of a row and its head take.
+        const SQL: &str = "WITH row AS (
+                SELECT 1 AS step, 120 + COALESCE(pg_column_size(stepdata), 0) + COALESCE(pg_column_size(misc), 0)
+                    + COALESCE(pg_column_size(input), 0) + COALESCE(pg_column_size(output), 0)
+                    + COALESCE(pg_column_size(error), 0) AS bytes FROM steps WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 1, 120 + COALESCE(pg_column_size(stepdata), 0) + COALESCE(pg_column_size(misc), 0)
+                    + COALESCE(pg_column_size(input), 0) + COALESCE(pg_column_size(output), 0)
+                    + COALESCE(pg_column_size(error), 0) FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, 120 + COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
+                    + COALESCE(pg_column_size(error), 0) FROM flowstate WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, 120 + COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
+                    + COALESCE(pg_column_size(error), 0) FROM ft_run WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, 120 + pg_column_size(data) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)
+            ) SELECT COALESCE(sum(step), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM row";
+        let row = self.client.query_typed_one(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
+        let [steps, bytes] = [row.try_get::<_, i64>(0)?, row.try_get(1)?].map(i64::unsigned_abs);
+        Ok(Size { steps, bytes })
+    }
+
+    /// Marks flows that are still as they were read; `None` if the lock could not be had within a second.
+    ///
+    /// What comes to a flow later with a run or an execution above all that is stored now belongs to a re-run, and is kept.
+    pub(crate) async fn mark(&mut self, flows: &[Aged]) -> Result<Option<Marked>, Error> {
+        const SQL: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, before, removedat)
+            SELECT f.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(f.run,
+                    (SELECT max(s.execution) FROM steps s WHERE s.flowinstanceid = f.flowinstanceid),
+                    (SELECT max(s.execution) FROM ft_superseded_step s WHERE s.flowinstanceid = f.flowinstanceid),
+                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid), 0)), now()
+            FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
+                JOIN flowstate f ON f.flowinstanceid = u.id AND COALESCE(f.run, 0) = u.run
+                    AND (COALESCE(f.phase, 2) = 2) = u.finished AND f.status IS NOT DISTINCT FROM u.status
+            ON CONFLICT (flowinstanceid) DO UPDATE SET before = GREATEST(t.before, excluded.before),
+                removedat = excluded.removedat WHERE t.before IS NOT NULL
+            RETURNING flowinstanceid";
+        let asked = clock::monotonic();
+        let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
+            return Ok(None);
+        };
+        let waited = asked.elapsed();
+        let ids: Vec<&str> = flows.iter().map(|flow| flow.flow.as_str()).collect();
+        let runs: Vec<i64> = flows.iter().map(|flow| flow.run).collect();
+        let finished: Vec<bool> = flows.iter().map(|flow| flow.finished).collect();
+        let statuses: Vec<Option<&str>> = flows.iter().map(|flow| flow.status.as_deref()).collect();
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&ids, Type::TEXT_ARRAY),
+            (&runs, Type::INT8_ARRAY),
+            (&finished, Type::BOOL_ARRAY),
+            (&statuses, Type::TEXT_ARRAY),
+        ];
+        let rows = transaction.query_typed(SQL, &parameters).await?;
+        let flows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        transaction.commit().await?;
+        Ok(Some(Marked { flows, waited }))
+    }
+
+    /// The flows that were marked last, in one go. Whoever marked them may have ended before they were erased.
+    pub(crate) async fn marked_last(&self) -> Result<Vec<String>, Error> {
+        const SQL: &str = "SELECT flowinstanceid FROM ft_tombstone \
+            WHERE removedat = (SELECT max(removedat) FROM ft_tombstone WHERE removedat IS NOT NULL)";
+        self.client.query_typed(SQL, &[]).await?.iter().map(|row| row.try_get(0)).collect()
+    }
+
+    /// Erases what flows have below their marks, in one transaction; `None` if the law's lock could not be had within a
+    /// second. Repeating it changes nothing.
+    pub(crate) async fn erase(&mut self, flows: &[&str]) -> Result<Option<Erased>, Error> {
+        let ids: [(&(dyn ToSql + Sync), Type); 1] = [(&flows, Type::TEXT_ARRAY)];
+        // The number of re-runs of an original is counted anew, which nobody else may do meanwhile.
+        let lock = if self.name_originals(flows).await? { LOCK_EXCLUSIVE } else { LOCK_SHARED };
+        let Some(transaction) = begin(&mut self.client, lock, self.table).await? else { return Ok(None) };
+        let mut erased = Erased::default();
+        for table in ["steps", "ft_superseded_step"] {
+            let sql = below(table, "COALESCE(t.execution, 0) < d.before");
+            erased.steps += transaction.execute_typed(&sql, &ids).await?;
+        }
+        transaction.execute_typed(&below("ft_run", "t.run < d.before"), &ids).await?;
+        // A fact up to the mark reaches nothing that is left.
+        transaction.execute_typed(&below("ft_rewind", "t.before <= d.before"), &ids).await?;
+        let sql = format!(
+            "{} RETURNING t.rerunofflowinstanceid",
+            below("flowstate", "COALESCE(t.run, 0) < d.before")
+        );
+        let gone = transaction.query_typed(&sql, &ids).await?;
+        erased.flows = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        let originals = gone.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Option<String>>, _>>()?;
+        let originals: Vec<String> = originals.into_iter().flatten().collect();
+        if !originals.is_empty() {
+            transaction.execute_typed(COUNT_RERUNS, &[(&originals, Type::TEXT_ARRAY)]).await?;
+        }
+        transaction.execute_typed(ERASE_SNAPSHOTS, &ids).await?;
+        transaction.commit().await?;
+        Ok(Some(erased))
+    }
+
+    /// Takes the marks of flows away: what is published of them is stored again. Says how many were marked.
+    pub(crate) async fn readmit(&self, flows: &[&str]) -> Result<u64, Error> {
+        const SQL: &str = "DELETE FROM ft_tombstone WHERE flowinstanceid = ANY ($1) AND removedat IS NOT NULL \
+            AND before IS NOT NULL";
+        self.client.execute_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await
+    }
+
+    /// Snapshots of flows: flow, step (empty where the runtime did not say) and bytes.
+    pub(crate) async fn snapshots(&self, flows: &[&str]) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
+        const SQL: &str = "SELECT flowinstanceid, stepid, data FROM ft_snapshot WHERE flowinstanceid = ANY ($1) \
+            ORDER BY flowinstanceid, stepid, hash";
+        let rows = self.client.query_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+    }
+
+    async fn name_originals(&self, flows: &[&str]) -> Result<bool, Error> {
+        const SQL: &str = "SELECT EXISTS (SELECT FROM flowstate WHERE flowinstanceid = ANY ($1) \
+            AND rerunofflowinstanceid IS NOT NULL)";
+        self.client.query_typed_one(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?.try_get(0)
+    }
+
+    /// Keeps that flows of a policy which started before a time are gone. It never goes back, whatever the policy says now.
+    pub(crate) async fn keep_cutoff(&self, policy: &str, started_before: Micros) -> Result<(), Error> {
+        const SQL: &str = "INSERT INTO ft_retention_cutoff AS t (policy, startedbefore) VALUES ($1, $2) \
+            ON CONFLICT (policy) DO UPDATE SET ranat = now(), startedbefore = GREATEST(t.startedbefore, excluded.startedbefore)";
+        let before = Utc::of(started_before);
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&policy, Type::TEXT), (&before, Type::TIMESTAMP)];
+        self.client.execute_typed(SQL, &parameters).await.map(drop)
+    }
+
+    /// Removes at most `limit` rows of what was kept before a time; says how many there were.
+    pub(crate) async fn remove_older(&self, kept: Kept, before: Timestamp, limit: i64) -> Result<u64, Error> {
+        let sql = match kept {
+            Kept::Letters => {
+                "DELETE FROM ft_dead_letter WHERE id = ANY (ARRAY \
+                 (SELECT id FROM ft_dead_letter WHERE keptat < $1 ORDER BY id LIMIT $2))"
+            }
+            Kept::Audit => {
+                "DELETE FROM ft_audit WHERE id = ANY (ARRAY \
+                 (SELECT id FROM ft_audit WHERE at < $1 ORDER BY id LIMIT $2))"
+            }
+            Kept::Marks => FORGET,
+        };
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&Utc(Some(before)), Type::TIMESTAMPTZ), (&limit, Type::INT8)];
+        if kept != Kept::Marks {
+            return self.client.execute_typed(sql, &parameters).await;
+        }
+        let row = self.client.query_typed_one(sql, &parameters).await?;
+        row.try_get::<_, i64>(0).map(i64::unsigned_abs)
+    }
+}
+
+/// Removes rows of flows that are below the flows' marks.
+fn below(table: &str, is_below: &str) -> String {
+    format!(
+        "DELETE FROM {table} t USING ft_tombstone d WHERE t.flowinstanceid = ANY ($1) \
+         AND d.flowinstanceid = t.flowinstanceid AND (d.before IS NULL OR {is_below})"
+    )
+}
+
+const COUNT_RERUNS: &str = "UPDATE flowstate t SET reruncount = c.reruns FROM (
+        SELECT n.id, (SELECT count(*) FROM flowstate o WHERE o.rerunofflowinstanceid = n.id AND o.flowinstanceid <> n.id)::integer
+            AS reruns FROM unnest($1::text[]) AS n(id)
+    ) c WHERE t.flowinstanceid = c.id AND t.reruncount IS DISTINCT FROM c.reruns";
+
+/// A snapshot has no number; it stays with the instance as long as that has a run.
+const ERASE_SNAPSHOTS: &str = "DELETE FROM ft_snapshot t WHERE t.flowinstanceid = ANY ($1) \
+    AND NOT EXISTS (SELECT FROM flowstate f WHERE f.flowinstanceid = t.flowinstanceid)";
+
+const FORGET: &str = "WITH forgotten AS (
+        DELETE FROM ft_tombstone WHERE flowinstanceid = ANY (ARRAY(
+            SELECT flowinstanceid FROM ft_tombstone WHERE removedat < $1 ORDER BY removedat LIMIT $2))
+        RETURNING flowinstanceid
+    ), snapshots AS (
+        DELETE FROM ft_snapshot t USING forgotten d WHERE t.flowinstanceid = d.flowinstanceid
+            AND NOT EXISTS (SELECT FROM flowstate f WHERE f.flowinstanceid = t.flowinstanceid)
+    ) SELECT count(*) FROM forgotten";
+
+/// Begins a transaction with the law's lock; `None` if that could not be had in time.
+async fn begin<'a>(client: &'a mut Client, lock: &str, table: i32) -> Result<Option<Transaction<'a>>, Error> {
+    let transaction = client.transaction().await?;
+    let key: [(&(dyn ToSql + Sync), Type); 2] = [(&LOCK, Type::INT4), (&table, Type::INT4)];
+    match transaction.query_typed_one(lock, &key).await {
+        Ok(_) => Ok(Some(transaction)),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Seconds by which the stored cut-offs are behind what policies say now, which come as names and cut-offs; a policy that
+/// never ran is behind by the oldest flow. 0 where none is.
+pub(crate) async fn behind(client: &Client, cutoffs: &[(&str, Micros)]) -> Result<f64, Error> {
+    const SQL: &str = "SELECT COALESCE(max(GREATEST(0, extract(epoch FROM u.due - COALESCE(c.startedbefore, \
+            (SELECT min(starttime) FROM flowstate))))), 0)::float8 \
+        FROM unnest($1::text[], $2::timestamp[]) AS u(policy, due) LEFT JOIN ft_retention_cutoff c USING (policy)";
+    let names: Vec<&str> = cutoffs.iter().map(|(policy, _)| *policy).collect();
+    let due: Vec<Utc> = cutoffs.iter().map(|(_, due)| Utc::of(*due)).collect();
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&names, Type::TEXT_ARRAY), (&due, Type::TIMESTAMP_ARRAY)];
+    client.query_typed_one(SQL, &parameters).await?.try_get(0)
+}
+
+/// When policies were last run to their end, if ever.
+pub(crate) async fn last_run(client: &Client) -> Result<Option<Timestamp>, Error> {
+    const SQL: &str = "SELECT max(ranat) FROM ft_retention_cutoff";
+    let row = client.query_typed_one(SQL, &[]).await?;
+    Ok(row.try_get::<_, Option<Utc>>(0)?.and_then(|Utc(time)| time))
+}

@@ -1,0 +1,89 @@
+//! How fast flows are removed: ingest goes first.
+//!
+//! Flows are kept out under the lock that every batch of the collectors holds, so how long it is waited for shows how long
+//! their batches take. While that is as usual, half of the time is rest; when it grows, the rest grows, and shrinks again
+//! by and by.
+
+use std::time::Duration;
+
+/// A wait for the lock that is shorter tells nothing.
+const SHORT: Duration = Duration::from_millis(20);
+/// A wait that is so many times the usual one is a sign that batches have slowed down.
+const SLOWER: u32 = 2;
+/// The rest after a step of work is at most so many times as long as the work.
+const MOST: u32 = 32;
+/// No rest is longer.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Says how long to rest.
+#[derive(Debug)]
+pub(super) struct Pace {
+    usual: Option<Duration>,
+    times: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { usual: None, times: 1 }
+    }
+}
+
+impl Pace {
+    /// The lock was had after this wait.
+    pub(super) fn waited(&mut self, wait: Duration) {
+        let usual = self.usual.unwrap_or(wait);
+        if wait > SHORT && wait > usual * SLOWER {
+            self.slow();
+        } else {
+            self.times = (self.times / 2).max(1);
+        }
+        // It follows slowly, so that a wait that stays long becomes the usual one in the end.
+        self.usual = Some((usual * 15 + wait) / 16);
+    }
+
+    /// The lock could not be had at all.
+    pub(super) fn slow(&mut self) {
+        self.times = (self.times * 2).min(MOST);
+    }
+
+    /// How long to rest after work that took so long.
+    pub(super) fn rest(&self, worked: Duration) -> Duration {
+        (worked * self.times).min(LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn half_of_the_time_is_rest_and_more_while_batches_take_longer() {
+        let mut pace = Pace::default();
+        pace.waited(ms(30));
+        assert_eq!(pace.rest(ms(100)), ms(100));
+        pace.waited(ms(90));
+        assert_eq!(pace.rest(ms(100)), ms(200));
+        pace.waited(ms(120));
+        assert_eq!(pace.rest(ms(100)), ms(400));
+        pace.waited(ms(30));
+        pace.waited(ms(30));
+        assert_eq!(pace.rest(ms(100)), ms(100));
+    }
+
+    #[test]
+    fn short_waits_tell_nothing_and_no_rest_is_without_end() {
+        let mut pace = Pace::default();
+        pace.waited(ms(1));
+        pace.waited(ms(20));
+        assert_eq!(pace.rest(ms(100)), ms(100));
+        for _ in 0..20 {
+            pace.slow();
+        }
+        assert_eq!(pace.rest(ms(1)), ms(32));
+        assert_eq!(pace.rest(ms(5_000)), LONGEST);
+    }
+}

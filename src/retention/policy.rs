@@ -1,0 +1,204 @@
+//! Which flows go, and from when on. Pure.
+//!
+//! Of a flow the first policy that it is under decides, whatever its age: a policy for failures before one for the rest
+//! keeps failures longer than the rest.
+
+use crate::{
+    config::RetentionPolicy,
+    model::Micros,
+    redaction::glob::{self, Glob},
+};
+
+/// Why there are no policies to work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("policy {number}: {why}")]
+pub struct PolicyError {
+    /// Which policy, counted from 1.
+    pub number: usize,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+/// Policies, ready to be applied.
+#[derive(Debug)]
+pub struct Policies(Vec<Policy>);
+
+#[derive(Debug)]
+struct Policy {
+    name: String,
+    /// `None`: every app.
+    app: Option<Glob>,
+    /// `None`: every flow.
+    flow: Option<Glob>,
+    /// Without regard to case; none: every status.
+    statuses: Vec<String>,
+    unfinished: bool,
+    /// In µs.
+    age: i64,
+}
+
+/// What policies go by, beside the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits<'a> {
+    /// App, if it is known.
+    pub app: Option<&'a str>,
+    /// Flow name, if it is known.
+    pub flow: Option<&'a str>,
+    /// The runtime's word for the status.
+    pub status: Option<&'a str>,
+    /// The shown run has ended.
+    pub finished: bool,
+}
+
+/// What a policy says now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cutoff {
+    /// Name of the policy.
+    pub policy: String,
+    /// Its flows that started before this go.
+    pub started_before: Micros,
+}
+
+impl Policies {
+    /// The policies of a configuration, in its order.
+    pub fn compile(policies: &[RetentionPolicy]) -> Result<Self, PolicyError> {
+        let compiled = policies
+            .iter()
+            .zip(1..)
+            .map(|(policy, number)| Policy::compile(policy).map_err(|why| PolicyError { number, why }));
+        Ok(Self(compiled.collect::<Result<_, _>>()?))
+    }
+
+    /// Whether nothing ever goes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The place of the policy that a flow is under, and whether it is to go by now. A flow is under none if none is for
+    /// its app, name and status, or if it has not ended and none is for such.
+    pub fn judge(&self, flow: &Traits<'_>, started: Micros, now: Micros) -> Option<(usize, bool)> {
+        let [app, name, status] = [flow.app, flow.flow, flow.status].map(|text| text.map(glob::lower));
+        let (place, policy) = self.0.iter().enumerate().find(|(_, policy)| {
+            policy.is_for(flow.finished, app.as_deref(), name.as_deref(), status.as_deref())
+        })?;
+        Some((place, started < policy.started_before(now)))
+    }
+
+    /// What each policy says now, in their order.
+    pub fn cutoffs(&self, now: Micros) -> Vec<Cutoff> {
+        let cutoff = |policy: &Policy| Cutoff {
+            policy: policy.name.clone(),
+            started_before: policy.started_before(now),
+        };
+        self.0.iter().map(cutoff).collect()
+    }
+
+    /// Flows that started at this time or later all stay; nothing where there are no policies.
+    pub fn latest_cutoff(&self, now: Micros) -> Option<Micros> {
+        self.0.iter().map(|policy| policy.started_before(now)).max()
+    }
+
+    /// Names of the policies, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|policy| policy.name.as_str())
+    }
+}
+
+impl Policy {
+    fn compile(policy: &RetentionPolicy) -> Result<Self, String> {
+        let pattern = |pattern: &str| if pattern == "*" { Ok(None) } else { Glob::new(pattern).map(Some) };
+        let age = i64::try_from(policy.age.as_micros()).unwrap_or(i64::MAX);
+        Ok(Self {
+            name: policy.name.clone(),
+            app: pattern(&policy.app).map_err(|why| format!("app: {why}"))?,
+            flow: pattern(&policy.flow).map_err(|why| format!("flow: {why}"))?,
+            statuses: policy.statuses.iter().map(|status| glob::lower(status)).collect(),
+            unfinished: policy.unfinished,
+            age,
+        })
+    }
+
+    /// Texts come in lower case. One that is not known is met by no pattern but `*`.
+    fn is_for(&self, finished: bool, app: Option<&str>, flow: Option<&str>, status: Option<&str>) -> bool {
+        let meets = |pattern: &Option<Glob>, text: Option<&str>| {
+            pattern.as_ref().is_none_or(|pattern| text.is_some_and(|text| pattern.matches(text)))
+        };
+        let is_listed = |status: &str| self.statuses.iter().any(|listed| listed == status);
+        (finished || self.unfinished)
+            && meets(&self.app, app)
+            && meets(&self.flow, flow)
+            && (self.statuses.is_empty() || status.is_some_and(is_listed))
+    }
+
+    fn started_before(&self, now: Micros) -> Micros {
+        now.get().checked_sub(self.age).and_then(Micros::new).unwrap_or(Micros::FIRST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Flags, load};
+
+    const DAY: i64 = 86_400_000_000;
+    const NOW: i64 = 1_000 * DAY;
+
+    fn policies(json: &str) -> Policies {
+        let environment: Environment =
+            [("FLOWTRAIL_RETENTION__POLICIES".into(), json.into())].into_iter().collect();
+        let loaded = load(&Flags::default(), &environment, std::path::Path::new("/nowhere")).unwrap();
+        Policies::compile(&loaded.config.retention.policies).unwrap()
+    }
+
+    fn judged(policies: &Policies, flow: &Traits<'_>, days_ago: i64) -> Option<(usize, bool)> {
+        policies.judge(flow, Micros::new(NOW - days_ago * DAY).unwrap(), Micros::new(NOW).unwrap())
+    }
+
+    const FAILED: Traits<'static> =
+        Traits { app: Some("Shop-1"), flow: Some("pay"), status: Some("Failed"), finished: true };
+
+    #[test]
+    fn the_first_policy_that_a_flow_is_under_decides_whatever_its_age() {
+        let policies = policies(
+            r#"[{"name":"failures","statuses":["failed","CANCELLED"],"age":"90d"},{"name":"rest","age":"14d"}]"#,
+        );
+        let completed = Traits { status: Some("Completed"), ..FAILED };
+        for (flow, days, wanted) in [
+            (FAILED, 91, Some((0, true))),
+            // Under the second it would go.
+            (FAILED, 90, Some((0, false))),
+            (Traits { status: Some("Cancelled"), ..FAILED }, 15, Some((0, false))),
+            (completed, 15, Some((1, true))),
+            (completed, 14, Some((1, false))),
+            (Traits { status: None, ..FAILED }, 15, Some((1, true))),
+            (Traits { finished: false, ..completed }, 900, None),
+        ] {
+            assert_eq!(judged(&policies, &flow, days), wanted, "{flow:?} {days}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_meets_what_is_known_and_a_star_all() {
+        let policies = policies(
+            r#"[{"name":"shop","app":"shop-*","flow":"PAY","age":"1d"},{"name":"all","age":"1d","unfinished":true}]"#,
+        );
+        assert_eq!(judged(&policies, &FAILED, 2), Some((0, true)));
+        for other in [
+            Traits { app: None, ..FAILED },
+            Traits { flow: None, ..FAILED },
+            Traits { flow: Some("pays"), ..FAILED },
+            Traits { app: Some("myshop-1"), ..FAILED },
+            Traits { finished: false, ..FAILED },
+        ] {
+            assert_eq!(judged(&policies, &other, 2), Some((1, true)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_off_before_all_times_removes_nothing() {
+        let policies = policies(r#"[{"name":"long","age":"9999999999999999s"}]"#);
+        let now = Micros::new(NOW).unwrap();
+        assert_eq!(policies.cutoffs(now)[0].started_before, Micros::FIRST);
+        assert_eq!(judged(&policies, &FAILED, 900), Some((0, false)));
+    }
+}

@@ -40,7 +40,8 @@ async fn publishes(scene: Arc<Scene>) -> anyhow::Result<Did> {
         times += 1;
         let (seed, now) = (times.to_string(), Timestamp::now().to_string());
         let made = ["publish", "--synthetic", EVENTS, "--rate", RATE, "--seed", &seed, "--start-time", &now];
-        let mixed = ["--rerun-percent", "3", "--duplicate-percent", "3", "--shuffle-window", "200"];
+        let mixed =
+            ["--rerun-percent", "3", "--duplicate-percent", "3", "--shuffle", "--shuffle-window", "200"];
         scene.done(&[&made[..], &mixed[..]].concat()).await?;
     }
     Ok(("batches of events published", times))

@@ -194,9 +194,11 @@ impl Scene {
     }
 
     async fn verify(&self, report: &mut Report) -> anyhow::Result<()> {
-        let output = self.ended(&["verify", "--format", "json"]).await?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        report.verified(output.status, said.lines().last().unwrap_or_default());
+        let output = self.ended(&["verify"]).await?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        report.verified(output.status, last);
         Ok(())
     }
 }

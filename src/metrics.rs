@@ -275,6 +275,8 @@ pub enum RowOp {
     Unchanged,
     /// It was deleted or removed before, and is not stored again.
     KeptOut,
+    /// Retention would remove it at once.
+    LeftOut,
 }
 
 impl RowOp {
@@ -285,6 +287,7 @@ impl RowOp {
             Self::Update => "update",
             Self::Unchanged => "unchanged",
             Self::KeptOut => "kept_out",
+            Self::LeftOut => "left_out",
         }
     }
 }

@@ -13,6 +13,7 @@ mod found;
 mod gap;
 mod held;
 mod law;
+mod left_out;
 mod offset;
 mod offset_reader;
 mod plain;

@@ -362,11 +362,12 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
 
 fn count_rows(tally: &Tally) {
     for (table, ops) in [("steps", tally.steps), ("flowstate", tally.flows)] {
-        let Ops { insert, update, unchanged, kept_out } = ops;
+        let Ops { insert, update, unchanged, kept_out, left_out } = ops;
         metrics::rows(table, RowOp::Insert, insert);
         metrics::rows(table, RowOp::Update, update);
         metrics::rows(table, RowOp::Unchanged, unchanged);
         metrics::rows(table, RowOp::KeptOut, kept_out);
+        metrics::rows(table, RowOp::LeftOut, left_out);
     }
     metrics::rows("ft_superseded_step", RowOp::Insert, tally.superseded);
     let Ways { straight, conflict, replaced, staged, exclusive } = tally.ways;

@@ -1,6 +1,6 @@
 //! What is written in one go, and what became of it.
 
-use std::ops::AddAssign;
+use std::{collections::HashSet, ops::AddAssign};
 
 use serde::Serialize;
 
@@ -22,6 +22,8 @@ pub struct Batch {
     pub dead_letters: Vec<DeadLetter>,
     /// How far it takes each of its partitions; sorted by partition.
     pub progress: Vec<Progress>,
+    /// Flows of `fold` that are not to be stored, unless something of them is.
+    pub to_leave_out: HashSet<FlowId>,
 }
 
 /// How writing a batch ended.
@@ -74,6 +76,8 @@ pub struct Ops {
     pub unchanged: u64,
     /// They are of flows that were deleted or removed, and are not stored again.
     pub kept_out: u64,
+    /// They are of flows that retention would remove at once, and are not stored at all.
+    pub left_out: u64,
 }
 
 impl AddAssign for Tally {
@@ -102,5 +106,6 @@ impl AddAssign for Ops {
         self.update += more.update;
         self.unchanged += more.unchanged;
         self.kept_out += more.kept_out;
+        self.left_out += more.left_out;
     }
 }

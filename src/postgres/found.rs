@@ -317,6 +317,11 @@ fn see_step<'a>(row: &Row, flows: &Flows<'a>, found: &mut [Found<'a>]) -> Result
 }
 
 impl<'a> Found<'a> {
+    /// Whether nothing is stored of it or about it.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.run.is_none() && self.seen == 0 && !self.rerun && !self.special && self.named_by == 0
+    }
+
     fn see_run(&mut self, fold: &'a FlowFold, row: &Row) -> Result<(), Error> {
         let Some(run) = row.try_get(1)? else {
             // Whoever wrote such a row, it is not for the short way.

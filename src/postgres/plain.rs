@@ -8,7 +8,7 @@
 //! Flows for which that is not so are handed back, to be stored by [`super::special`] under the exclusive lock:
 //! those of which another run or execution is stored, or a rewind, or a deletion, or re-run steps for a new run.
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use futures_util::future::try_join;
 use tokio_postgres::Error;
@@ -17,6 +17,7 @@ use super::{
     batch::{Flows, Tally},
     found::{self, Found, Met, find},
     law::{RUN, STEP, execution_time},
+    left_out,
     refusal::WriteError,
     replace,
     session::{Parameters, Session},
@@ -106,23 +107,25 @@ static INSERT_RUNS: LazyLock<[String; 2]> = LazyLock::new(|| {
     ))
 });
 
-/// Writes flows, which come sorted by id, in a transaction that holds the shared lock and stays open.
+/// Writes flows, which come sorted by id, in a transaction that holds the shared lock and stays open. Those that are to be
+/// left out are, if nothing of them is stored.
 pub(super) async fn write<'a>(
     session: &mut Session,
     flows: Flows<'a>,
+    to_leave_out: &HashSet<FlowId>,
     tally: &mut Tally,
 ) -> Result<Plain<'a>, WriteError> {
     found::prepare(session).await?;
     let lock: (_, Parameters<'_>) = (LOCK_SHARED, &[&LOCK, &session.table()]);
     let mut found = session.begin(lock, find(session, &flows)).await?;
-    let mut plan = Plan::of(&flows, &found);
+    let mut plan = Plan::of(&flows, &found, to_leave_out);
     if session.goes_straight() {
         if straight::write(session, &plan.new_steps, &plan.new_runs, tally).await? {
             (plan.new_steps, plan.new_runs) = (Vec::new(), Vec::new());
         } else {
             // What another lane has stored meanwhile is to be seen now.
             found = find(session, &flows).await?;
-            plan = Plan::of(&flows, &found);
+            plan = Plan::of(&flows, &found, to_leave_out);
         }
     }
     let [steps, runs] = replace::few(session, &mut plan.changing_steps, &mut plan.changing_runs).await?;
@@ -133,10 +136,15 @@ pub(super) async fn write<'a>(
         return Ok(Plain::Raced);
     }
     snapshot::put(session, plan.plain.iter().copied()).await?;
+    left_out::put(session, plan.left_out.iter().copied()).await?;
     tally.steps.unchanged += plan.same_steps;
     tally.flows.unchanged += plan.same_runs;
     tally.steps.kept_out += plan.kept_out_steps;
     tally.flows.kept_out += plan.kept_out_runs;
+    for (_, fold) in &plan.left_out {
+        tally.steps.left_out += count_of(fold.steps.len());
+        tally.flows.left_out += count_of(fold.runs.len());
+    }
     Ok(Plain::Written(plan.special))
 }
 
@@ -145,6 +153,8 @@ pub(super) async fn write<'a>(
 struct Plan<'a, 'f> {
     /// Under the exclusive lock.
     special: Flows<'a>,
+    /// Only their marks are stored.
+    left_out: Flows<'a>,
     /// Those whose rows these are:
     plain: Flows<'a>,
     new_steps: Vec<Step<'f>>,
@@ -160,12 +170,16 @@ struct Plan<'a, 'f> {
 }
 
 impl<'a: 'f, 'f> Plan<'a, 'f> {
-    fn of(flows: &Flows<'a>, found: &'f [Found<'a>]) -> Self {
+    fn of(flows: &Flows<'a>, found: &'f [Found<'a>], to_leave_out: &HashSet<FlowId>) -> Self {
         let mut plan = Self::default();
         for (&(flow, fold), found) in flows.iter().zip(found) {
             if found.kept_out {
-                plan.kept_out_steps += u64::try_from(fold.steps.len()).unwrap_or(u64::MAX);
-                plan.kept_out_runs += u64::try_from(fold.runs.len()).unwrap_or(u64::MAX);
+                plan.kept_out_steps += count_of(fold.steps.len());
+                plan.kept_out_runs += count_of(fold.runs.len());
+                continue;
+            }
+            if found.is_nothing() && to_leave_out.contains(flow) {
+                plan.left_out.push((flow, fold));
                 continue;
             }
             let shown = found.run.as_ref().map(|(run, _)| *run);
@@ -219,7 +233,11 @@ fn to_store<'f, T>(met: Option<&'f Met<T>>, row: &'f T) -> Option<(&'f T, Stored
 }
 
 fn count<T>(rows: &[T]) -> u64 {
-    u64::try_from(rows.len()).unwrap_or(u64::MAX)
+    count_of(rows.len())
+}
+
+fn count_of(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
 }
 
 /// Says whether no other transaction came between.

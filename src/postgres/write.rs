@@ -53,7 +53,7 @@ async fn write_in_transactions(
         flows.into_iter().partition(|(_, fold)| fold.reaches_beyond_its_keys());
     let mut tally = Tally::default();
     if !alone.is_empty() || rest.is_empty() {
-        match plain::write(session, alone.clone(), &mut tally).await? {
+        match plain::write(session, alone.clone(), &batch.to_leave_out, &mut tally).await? {
             Plain::Written(special) => {
                 rest.extend(special);
                 if rest.is_empty() {

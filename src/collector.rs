@@ -34,6 +34,7 @@ use crate::{
         keeps_sessions,
     },
     redaction::{RuleError, Rules},
+    retention::{PolicyError, Sparing},
     schema::{self, Difference, SchemaError},
 };
 
@@ -70,6 +71,9 @@ pub enum CollectError {
     /// What is to be masked can't be told.
     #[error(transparent)]
     Redaction(#[from] RuleError),
+    /// A policy of retention can't be worked with.
+    #[error("retention.policies: {0}")]
+    Retention(#[from] PolicyError),
     /// Dead letters would be read again as events.
     #[error("collector.dead_letter_topic is {0}, which is also read; name a topic of its own")]
     ReadsLetters(String),
@@ -230,6 +234,7 @@ fn start(
         shown: &shown,
         store: &store,
         mirror,
+        sparing: Sparing::compile(&config.retention)?.map(Arc::new),
         commands: &commands.0,
         tally: &Arc::default(),
         stop,
@@ -269,6 +274,7 @@ pub(crate) struct Lanes<'a, D> {
     pub(crate) shown: &'a Shown,
     pub(crate) store: &'a Arc<D>,
     pub(crate) mirror: Option<Arc<Mirror>>,
+    pub(crate) sparing: Option<Arc<Sparing>>,
     pub(crate) commands: &'a mpsc::Sender<Command>,
     /// What became of rows, over all lanes.
     pub(crate) tally: &'a Arc<Mutex<Tally>>,
@@ -301,6 +307,7 @@ impl<D: Database> Lanes<'_, D> {
             lane,
             store: self.store.clone(),
             mirror: self.mirror.clone(),
+            sparing: self.sparing.clone(),
             jitter,
             input: batches,
             ready,

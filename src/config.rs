@@ -32,7 +32,7 @@ pub use self::{
     print::{Printed, ignored, printed, to_toml},
     redact::{is_secret, redact_url},
     redaction::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
-    retention::{Retention, RetentionPolicy},
+    retention::{Retention, RetentionPolicy, Share},
     sessions::LEAST_SESSIONS,
 };
 

@@ -35,7 +35,7 @@ mod write;
 pub(crate) use self::held::Holdings;
 pub use self::{
     audit::{audit, audit_outcome},
-    batch::{Batch, Ops, Tally, Ways, Written},
+    batch::{AtOnce, Batch, Ops, Tally, Ways, Written},
     dead_letter::{DeadLetter, Removal, remove_letters},
     encode::encode,
     fault::{Fault, sentence},

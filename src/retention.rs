@@ -1,10 +1,11 @@
 //! What has been kept long enough goes: flows by policy, dead letters and audit by age.
 //!
 //! [`policy`] says which flows go, [`plan`] shows it, [`run`] removes them a batch at a time at the speed that [`pace`]
-//! allows, [`archive`] writes them to files before, and [`schedule`] has one of the collectors do it. docs/retention.md
+//! allows, [`archive`] writes them to files before, [`at_once`] keeps what would go at once from being stored, and [`schedule`] has one of the collectors do it. docs/retention.md
 //! says what keeps a removed flow from coming back.
 
 pub mod archive;
+mod at_once;
 mod pace;
 mod payloads;
 pub mod plan;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+pub use self::at_once::Sparing;
 pub use self::policy::{Cutoff, Fate, Policies, PolicyError, Traits};
 use crate::{
     clock,
@@ -114,6 +116,7 @@ impl Aged {
     /// What policies go by.
     fn traits(&self) -> Traits<'_> {
         Traits {
+            id: &self.flow,
             app: self.app.as_deref(),
             flow: self.name.as_deref(),
             status: self.status.as_deref(),

@@ -1,6 +1,6 @@
 //! `[retention]`: how long what is kept.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use serde::Deserialize;
 use toml::Value;
@@ -9,7 +9,7 @@ use super::settings::Raw;
 use crate::span;
 
 /// What a policy may say.
-const FIELDS: [&str; 7] = ["name", "app", "flow", "statuses", "unfinished", "age", "payloads_after"];
+const FIELDS: [&str; 8] = ["name", "app", "flow", "statuses", "unfinished", "age", "payloads_after", "keep"];
 
 /// The longest name of a policy, in bytes.
 const LONGEST_NAME: usize = 100;
@@ -64,6 +64,45 @@ pub struct RetentionPolicy {
     pub age: Duration,
     /// Payloads of flows that started longer ago go before them, which is less than `age`; `None`: they go with them.
     pub payloads_after: Option<Duration>,
+    /// So many of its flows, chosen by their ids, are not under it; `None`: none.
+    pub keep: Option<Share>,
+}
+
+/// A part of all flows, more than none and less than all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// In millionths.
+    millionths: u32,
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    /// Reads `10%` or `0.5%`; up to four places after the point.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "want a part of the flows, like \"10%\" or \"0.5%\"".to_owned();
+        let number = text.trim().strip_suffix('%').ok_or_else(wanted)?.trim();
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let is_number = [whole, fraction].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+        if !is_number || whole.is_empty() || whole.len() > 2 || fraction.len() > 4 {
+            return Err(wanted());
+        }
+        let millionths = format!("{whole}{fraction:0<4}").parse().map_err(|_| wanted())?;
+        if millionths == 0 { Err(wanted()) } else { Ok(Self { millionths }) }
+    }
+}
+
+impl Share {
+    /// As a file has it.
+    fn written(self) -> String {
+        let text = format!("{}.{:04}", self.millionths / 10_000, self.millionths % 10_000);
+        format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+
+    /// How much of 2³² that is.
+    pub fn of_all(self) -> u64 {
+        (u64::from(self.millionths) << 32) / 1_000_000
+    }
 }
 
 /// One value of a policy.
@@ -134,14 +173,21 @@ fn policy(mut table: BTreeMap<String, Raw>) -> Result<RetentionPolicy, String> {
     if name.is_empty() || name.len() > LONGEST_NAME || name.contains(char::is_control) {
         return Err(format!("name: want 1 to {LONGEST_NAME} bytes without control characters"));
     }
-    let age = read_span(&take("age")?.ok_or("want an age")?).map_err(|why| format!("age: {why}"))?;
-    let payloads_after = take("payloads_after")?.map(|text| read_span(&text)).transpose();
+    let age = read_age(&take("age")?.ok_or("want an age")?).map_err(|why| format!("age: {why}"))?;
+    let payloads_after = take("payloads_after")?.map(|text| read_age(&text)).transpose();
     let payloads_after = payloads_after.map_err(|why| format!("payloads_after: {why}"))?;
     if payloads_after.is_some_and(|after| after >= age) {
         return Err("payloads_after: want less than age; after that nothing is left of the flow".to_owned());
     }
+    let keep = take("keep")?.map(|text| text.parse()).transpose();
+    let keep = keep.map_err(|why: String| format!("keep: {why}"))?;
     let [app, flow] = [take("app")?, take("flow")?].map(|pattern| pattern.unwrap_or_else(|| "*".to_owned()));
-    Ok(RetentionPolicy { name, app, flow, statuses, unfinished, age, payloads_after })
+    Ok(RetentionPolicy { name, app, flow, statuses, unfinished, age, payloads_after, keep })
+}
+
+/// A span of a second or more, or none: at once.
+fn read_age(text: &str) -> Result<Duration, String> {
+    if text.trim() == "0s" { Ok(Duration::ZERO) } else { read_span(text) }
 }
 
 /// A span of a second or more.
@@ -163,6 +209,9 @@ pub(super) fn shown(policies: &[RetentionPolicy]) -> Value {
         if let Some(after) = policy.payloads_after {
             table.insert("payloads_after".to_owned(), Value::String(span::written(after)));
         }
+        if let Some(keep) = policy.keep {
+            table.insert("keep".to_owned(), Value::String(keep.written()));
+        }
         Value::Table(table)
     };
     Value::Array(policies.iter().map(table).collect())
@@ -180,7 +229,7 @@ mod tests {
     fn a_policy_is_for_every_finished_flow_unless_it_says_otherwise() {
         let read = of_json(
             r#"[{ "name": "failures", "statuses": ["failed"], "age": "90d", "app": "shop-*" },
-                { "name": "rest", "age": "14d", "unfinished": true, "payloads_after": "36h" }]"#,
+                { "name": "rest", "age": "14d", "unfinished": true, "payloads_after": "36h", "keep": "0.25 %" }]"#,
         );
         let day = Duration::from_hours(24);
         assert_eq!(
@@ -194,6 +243,7 @@ mod tests {
                     unfinished: false,
                     age: day * 90,
                     payloads_after: None,
+                    keep: None,
                 },
                 RetentionPolicy {
                     name: "rest".to_owned(),
@@ -203,6 +253,7 @@ mod tests {
                     unfinished: true,
                     age: day * 14,
                     payloads_after: Some(Duration::from_hours(36)),
+                    keep: Some(Share { millionths: 2_500 }),
                 },
             ]
         );
@@ -218,7 +269,11 @@ mod tests {
             (r#"[{"name":"a","age":"0d"}]"#, "policy 1: age: want a span like 36h, 14d or 12w, not \"0d\""),
             (
                 r#"[{"name":"a","age":"1d","status":"x"}]"#,
-                "policy 1: no such key status; a policy has name, app, flow, statuses, unfinished, age, payloads_after",
+                "policy 1: no such key status; a policy has name, app, flow, statuses, unfinished, age, payloads_after, keep",
+            ),
+            (
+                r#"[{"name":"a","age":"1d","keep":"100%"}]"#,
+                "policy 1: keep: want a part of the flows, like \"10%\" or \"0.5%\"",
             ),
             (
                 r#"[{"name":"a","age":"1d","payloads_after":"24h"}]"#,

@@ -86,6 +86,7 @@ mod tests {
             unfinished: false,
             age: DAY,
             payloads_after: None,
+            keep: None,
         }
     }
 

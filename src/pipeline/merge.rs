@@ -105,6 +105,17 @@ impl FlowFold {
             && (self.snapshots.is_empty() || tombstone == Tombstone::Forever)
     }
 
+    /// The least number above all of its runs and executions, and where a run's number is its start, as Flogo's are, above
+    /// those of steps that began before its end.
+    pub fn number_above(&self) -> i64 {
+        let runs = self.runs.iter().map(|(&run, row)| match (row.start, row.end) {
+            (Some(start), Some(end)) if start.get() == run => end.get().max(run),
+            _ => run,
+        });
+        let executions = self.steps.keys().map(|(_, execution)| *execution);
+        runs.chain(executions).max().unwrap_or(0).max(0).saturating_add(1)
+    }
+
     /// Joins what two sets of events say of one flow.
     pub fn join(&mut self, other: Self) {
         for (run, row) in other.runs {

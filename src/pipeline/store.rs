@@ -28,9 +28,11 @@ use crate::{
     metrics::{self, RowOp},
     model::{Offset, Partition},
     postgres::{
-        Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Ways, Written,
+        AtOnce, Batch, Database, DeadLetter, Fault, Ops, Progress, Refusal, StoreError, Tally, Trouble, Ways,
+        Written,
     },
     redaction::Rules,
+    retention::Sparing,
     telemetry::Seldom,
 };
 
@@ -52,6 +54,8 @@ pub struct Writer<D> {
     pub jitter: u64,
     /// Where dead letters are put as well.
     pub(crate) mirror: Option<Arc<Mirror>>,
+    /// What retention would take away at once is not stored.
+    pub(crate) sparing: Option<Arc<Sparing>>,
     /// Batches.
     pub input: Receiver<Gathered>,
     /// Says that the next batch may come.
@@ -96,6 +100,7 @@ impl<D: Database> Writer<D> {
                 return Ok(());
             };
             let Some(mut job) = prepare(gathered, &ledger) else { continue };
+            self.spare(&mut job.batch);
             let Some(written) = self.store(&mut session, &mut job, &stop).await? else { return Ok(()) };
             match written {
                 Written::Stored(tally) => {
@@ -134,6 +139,13 @@ impl<D: Database> Writer<D> {
                 Some(0) if in_vain => return Err(StoreError::Refused(sentence)),
                 Some(refused) => in_vain = refused == 0,
             }
+        }
+    }
+
+    /// Takes out of a batch what retention would take away at once.
+    fn spare(&self, batch: &mut Batch) {
+        if let Some(sparing) = &self.sparing {
+            batch.at_once = sparing.apply(&mut batch.fold);
         }
     }
 
@@ -203,6 +215,7 @@ impl<D: Database> Writer<D> {
         }
         let (fold, rest, letters) = sieve.finish();
         (job.batch.fold, job.records) = (fold, rest);
+        self.spare(&mut job.batch);
         let refused = letters.len();
         for letter in letters {
             let Batch { dead_letters, progress, .. } = &mut job.batch;
@@ -350,7 +363,7 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
         return None;
     }
     Some(Job {
-        batch: Batch { fold, dead_letters, progress },
+        batch: Batch { fold, dead_letters, progress, at_once: AtOnce::default() },
         leases,
         oldest,
         records,

@@ -22,8 +22,17 @@ pub struct Batch {
     pub dead_letters: Vec<DeadLetter>,
     /// How far it takes each of its partitions; sorted by partition.
     pub progress: Vec<Progress>,
-    /// Flows of `fold` that are not to be stored, unless something of them is.
-    pub to_leave_out: HashSet<FlowId>,
+    /// What of `fold` retention would take away at once.
+    pub at_once: AtOnce,
+}
+
+/// What of a batch is not stored, as retention would take it away as soon as the flow has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AtOnce {
+    /// Flows that leave no row, unless something of them is stored already.
+    pub left_out: HashSet<FlowId>,
+    /// Flows that come without payloads, and the number below which runs and executions are kept so; sorted by id.
+    pub bare: Vec<(FlowId, i64)>,
 }
 
 /// How writing a batch ended.

@@ -109,7 +109,11 @@ impl Holdings {
             held.removed = row.try_get(2)?;
         }
         for row in &bare {
-            of(&mut held, row)?.bare_below = row.try_get(1)?;
+            let held = of(&mut held, row)?;
+            let below = row.try_get(1)?;
+            held.bare_below = Some(below);
+            // Retention's next run takes what is still there.
+            held.tables.strip_payloads_below(below);
         }
         for row in &snapshots {
             add_snapshot(&mut of(&mut held, row)?.tables, row)?;

@@ -1,5 +1,4 @@
-//! Flows that retention would remove as soon as they have ended, and of which nothing is stored: they leave their mark and
-//! no row.
+//! What is not stored of flows that retention would take away as soon as they have ended. A mark tells it from what was lost.
 
 use tokio_postgres::Error;
 
@@ -7,28 +6,38 @@ use super::session::Session;
 use crate::{model::FlowId, pipeline::merge::FlowFold};
 
 /// As retention marks what it removes; a deletion that a runtime said stays what it is.
-const PUT: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, before, removedat) \
+const PUT_REMOVED: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, before, removedat) \
     SELECT u.*, now() FROM unnest($1::text[], $2::bigint[]) AS u(flow, before) \
     ON CONFLICT (flowinstanceid) DO UPDATE SET before = GREATEST(t.before, excluded.before), removedat = excluded.removedat \
     WHERE t.before IS NOT NULL";
 
-/// Writes the marks of flows, which come sorted by id, in the transaction that is open.
+/// As retention marks flows whose payloads it has yet to take: its next run looks for what was stored of them before.
+const PUT_BARE: &str = "INSERT INTO ft_payload_mark AS m (flowinstanceid, before) \
+    SELECT * FROM unnest($1::text[], $2::bigint[]) \
+    ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before, removedat = NULL WHERE m.before < excluded.before";
+
+/// Writes the marks of flows of which no row is stored, sorted by id, in the transaction that is open.
 ///
 /// That is done beside other lanes. Where events of one flow lie in several partitions, another lane may store rows of it at
 /// this very moment; retention's next run looks for such rows.
-pub(super) async fn put<'a>(
+pub(super) async fn put_removed<'a>(
     session: &Session,
     flows: impl Iterator<Item = (&'a FlowId, &'a FlowFold)>,
 ) -> Result<(), Error> {
-    let (ids, marks): (Vec<&str>, Vec<i64>) = flows.map(|(flow, fold)| (flow.as_str(), above(fold))).unzip();
+    let (ids, marks): (Vec<&str>, Vec<i64>) =
+        flows.map(|(flow, fold)| (flow.as_str(), fold.number_above())).unzip();
     if !ids.is_empty() {
-        session.execute(PUT, &[&ids, &marks]).await?;
+        session.execute(PUT_REMOVED, &[&ids, &marks]).await?;
     }
     Ok(())
 }
 
-/// The least number above all runs and executions.
-fn above(fold: &FlowFold) -> i64 {
-    let greatest = fold.runs.keys().copied().chain(fold.steps.keys().map(|(_, execution)| *execution)).max();
-    greatest.unwrap_or(0).max(0).saturating_add(1)
+/// Writes the marks of flows that are stored without payloads, sorted by id, in the transaction that is open.
+pub(super) async fn put_bare(session: &Session, flows: &[(FlowId, i64)]) -> Result<(), Error> {
+    let (ids, below): (Vec<&str>, Vec<i64>) =
+        flows.iter().map(|(flow, below)| (flow.as_str(), *below)).unzip();
+    if !ids.is_empty() {
+        session.execute(PUT_BARE, &[&ids, &below]).await?;
+    }
+    Ok(())
 }

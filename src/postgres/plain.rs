@@ -146,7 +146,7 @@ pub(super) async fn write<'a>(
         return Ok(Plain::Raced);
     }
     snapshot::put(session, plan.plain.iter().copied()).await?;
-    left_out::put(session, plan.left_out.iter().copied()).await?;
+    left_out::put_removed(session, plan.left_out.iter().copied()).await?;
     tally.steps.unchanged += plan.same_steps;
     tally.flows.unchanged += plan.same_runs;
     tally.steps.kept_out += plan.kept_out_steps;

@@ -198,10 +198,16 @@ impl Purge {
         Ok(Some(Marked { flows, waited }))
     }
 
-    /// The flows that were marked last, in one go. Whoever marked them may have ended before they were erased.
-    pub(crate) async fn marked_last(&self) -> Result<Vec<String>, Error> {
-        const SQL: &str = "SELECT flowinstanceid FROM ft_tombstone \
-            WHERE removedat = (SELECT max(removedat) FROM ft_tombstone WHERE removedat IS NOT NULL)";
+    /// Marked flows of which there still are rows. Whoever marked them may have ended before they were erased; and where a
+    /// collector left one out, another may have been storing rows of it at that moment.
+    ///
+    /// Marks are looked at that were put since a day before the last run: whatever was being stored then is by now.
+    pub(crate) async fn marked_and_there(&self) -> Result<Vec<String>, Error> {
+        const SQL: &str = "SELECT d.flowinstanceid FROM ft_tombstone d WHERE d.removedat >= \
+                COALESCE((SELECT min(ranat) FROM ft_retention_cutoff) - interval '1 day', '-infinity') \
+            AND (EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.run, 0) < d.before) \
+                OR EXISTS (SELECT FROM steps t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.execution, 0) < d.before) \
+                OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before))";
         self.client.query_typed(SQL, &[]).await?.iter().map(|row| row.try_get(0)).collect()
     }
 

@@ -12,7 +12,7 @@ use tokio_postgres::Error;
 
 use super::{
     batch::{Batch, Flows, Tally, Written},
-    dead_letter, offset,
+    dead_letter, left_out, offset,
     plain::{self, Plain},
     refusal::WriteError,
     session::Session,
@@ -57,7 +57,7 @@ async fn write_in_transactions(
         flows.into_iter().partition(|(_, fold)| fold.reaches_beyond_its_keys());
     let mut tally = Tally::default();
     if !alone.is_empty() || rest.is_empty() {
-        match plain::write(session, alone.clone(), &batch.to_leave_out, &mut tally).await? {
+        match plain::write(session, alone.clone(), &batch.at_once.left_out, &mut tally).await? {
             Plain::Written(special) => {
                 rest.extend(special);
                 if rest.is_empty() {
@@ -104,6 +104,7 @@ async fn finish(
         return Ok(Written::Elsewhere(offset::read_decided(session, group, &partitions).await?));
     }
     apps(session, &batch.fold).await?;
+    left_out::put_bare(session, &batch.at_once.bare).await?;
     tally.dead_letters = dead_letter::keep(session, group, &batch.dead_letters).await?;
     session.commit(true).await?;
     Ok(Written::Stored(tally))

@@ -24,6 +24,7 @@ use crate::{
         forget_offsets, holds_rows, make_list_index, put_off_list_index, read_offsets,
     },
     redaction::Rules,
+    retention::Sparing,
 };
 
 /// `application_name` of the session beside the lanes.
@@ -146,6 +147,7 @@ async fn run(
         store: &store,
         // The collectors have put on the topic what became a dead letter.
         mirror: None,
+        sparing: Sparing::compile(&config.retention).map_err(CollectError::from)?.map(Arc::new),
         commands: &commands,
         tally: &tally,
         stop: &stop_lanes,

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{
-    config::RetentionPolicy,
+    config::{RetentionPolicy, Share},
     model::Micros,
     redaction::glob::{self, Glob},
 };
@@ -39,6 +41,8 @@ struct Policy {
     age: i64,
     /// In µs.
     payloads_after: Option<i64>,
+    /// Flows whose share, of 2³², lies below this are not under it.
+    keeps_below: u64,
 }
 
 /// What is to become of a flow by now.
@@ -55,6 +59,8 @@ pub enum Fate {
 /// What policies go by, beside the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traits<'a> {
+    /// Its id.
+    pub id: &'a str,
     /// App, if it is known.
     pub app: Option<&'a str>,
     /// Flow name, if it is known.
@@ -92,10 +98,7 @@ impl Policies {
     /// The place of the policy that a flow is under, and what is to become of it by now. A flow is under none if none is for
     /// its app, name and status, or if it has not ended and none is for such.
     pub fn judge(&self, flow: &Traits<'_>, started: Micros, now: Micros) -> Option<(usize, Fate)> {
-        let [app, name, status] = [flow.app, flow.flow, flow.status].map(|text| text.map(glob::lower));
-        let (place, policy) = self.0.iter().enumerate().find(|(_, policy)| {
-            policy.is_for(flow.finished, app.as_deref(), name.as_deref(), status.as_deref())
-        })?;
+        let (place, policy) = self.policy_of(flow)?;
         let is_before = |cutoff: Option<Micros>| cutoff.is_some_and(|cutoff| started < cutoff);
         let fate = if is_before(Some(policy.started_before(now))) {
             Fate::Goes
@@ -105,6 +108,30 @@ impl Policies {
             Fate::Stays
         };
         Some((place, fate))
+    }
+
+    /// What is to become of a flow as soon as it has ended.
+    pub fn fate_at_once(&self, flow: &Traits<'_>) -> Fate {
+        match self.policy_of(flow) {
+            Some((_, Policy { age: 0, .. })) => Fate::Goes,
+            Some((_, Policy { payloads_after: Some(0), .. })) => Fate::LosesPayloads,
+            _ => Fate::Stays,
+        }
+    }
+
+    /// Whether any flow goes, or loses its payloads, as soon as it has ended.
+    pub fn take_at_once(&self) -> bool {
+        self.0.iter().any(|policy| policy.age == 0 || policy.payloads_after == Some(0))
+    }
+
+    fn policy_of(&self, flow: &Traits<'_>) -> Option<(usize, &Policy)> {
+        let [app, name, status] = [flow.app, flow.flow, flow.status].map(|text| text.map(glob::lower));
+        let mut share = None;
+        self.0.iter().enumerate().find(|(_, policy)| {
+            policy.is_for(flow.finished, app.as_deref(), name.as_deref(), status.as_deref())
+                && (policy.keeps_below == 0
+                    || *share.get_or_insert_with(|| share_of(flow.id)) >= policy.keeps_below)
+        })
     }
 
     /// What each policy says now, in their order.
@@ -145,6 +172,7 @@ impl Policy {
             unfinished: policy.unfinished,
             age: micros(policy.age),
             payloads_after: policy.payloads_after.map(micros),
+            keeps_below: policy.keep.map_or(0, Share::of_all),
         })
     }
 
@@ -167,6 +195,13 @@ impl Policy {
     fn payloads_before(&self, now: Micros) -> Option<Micros> {
         self.payloads_after.map(|after| before(now, after))
     }
+}
+
+/// Where a flow stands among all, of 2³²: the first four bytes of its id's SHA-256. So a sample is the same everywhere, and can
+/// be told in SQL.
+fn share_of(id: &str) -> u64 {
+    let [a, b, c, d, ..] = Sha256::digest(id).0;
+    u32::from_be_bytes([a, b, c, d]).into()
 }
 
 /// So many µs ago; the first of all times where that would be before it.
@@ -194,7 +229,7 @@ mod tests {
     }
 
     const FAILED: Traits<'static> =
-        Traits { app: Some("Shop-1"), flow: Some("pay"), status: Some("Failed"), finished: true };
+        Traits { id: "a", app: Some("Shop-1"), flow: Some("pay"), status: Some("Failed"), finished: true };
 
     #[test]
     fn the_first_policy_that_a_flow_is_under_decides_whatever_its_age() {

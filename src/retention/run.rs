@@ -104,7 +104,7 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     async fn all(&mut self, policies: &Policies) -> Result<(), RetentionError> {
-        let begun = self.purge.marked_last().await.map_err(of_statement(self.config))?;
+        let begun = self.purge.marked_and_there().await.map_err(of_statement(self.config))?;
         self.take_away(begun).await?;
         self.flows(policies).await?;
         self.payloads(policies).await?;

@@ -29,6 +29,7 @@ use crate::{
     verify::{options, verified},
 };
 
+mod at_once;
 mod payloads;
 
 const DAY: i64 = 86_400;
@@ -105,6 +106,7 @@ pub fn policy(name: &str, statuses: &[&str], days: u64) -> RetentionPolicy {
         unfinished: false,
         age: Duration::from_hours(24 * days),
         payloads_after: None,
+        keep: None,
     }
 }
 

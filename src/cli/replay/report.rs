@@ -142,11 +142,13 @@ fn print<T: Serialize>(came: &T, sentences: &[String], format: Format, began: In
     Ok(output.finish()?)
 }
 
-fn of_rows(table: &str, Ops { insert, update, unchanged, kept_out }: Ops) -> String {
+fn of_rows(table: &str, Ops { insert, update, unchanged, kept_out, left_out }: Ops) -> String {
     let [insert, update, unchanged] = [insert, update, unchanged].map(HumanCount);
     // Only where something was deleted or removed is there anything to say of it.
-    let kept_out = if kept_out == 0 { String::new() } else { format!(", {} kept out", HumanCount(kept_out)) };
-    format!("{table}: {insert} inserted, {update} changed, {unchanged} unchanged{kept_out}")
+    let not_stored =
+        |rows, what| if rows == 0 { String::new() } else { format!(", {} {what}", HumanCount(rows)) };
+    let (kept_out, left_out) = (not_stored(kept_out, "kept out"), not_stored(left_out, "left out"));
+    format!("{table}: {insert} inserted, {update} changed, {unchanged} unchanged{kept_out}{left_out}")
 }
 
 /// What a rebuild can't bring back.

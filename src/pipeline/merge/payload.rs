@@ -4,7 +4,7 @@
 //! But for one case: of two ends of one execution that differ in their payloads and their errors only, the error may be
 //! either's.
 
-use super::FlowFold;
+use super::{FlowFold, FlowTables};
 use crate::model::StepRow;
 
 impl FlowFold {
@@ -28,6 +28,30 @@ impl FlowFold {
             }
         }
         self
+    }
+}
+
+impl FlowTables {
+    /// The same of what is stored: it may not have been stripped yet.
+    pub fn strip_payloads_below(&mut self, before: i64) {
+        let bare = |row: &mut StepRow| (row.input, row.output, row.data, row.misc) = (None, None, None, None);
+        let shown = self.steps.values_mut().filter(|(execution, _)| *execution < before);
+        shown.for_each(|(_, row)| bare(row));
+        let superseded = self.superseded.iter_mut().filter(|((_, execution), _)| *execution < before);
+        superseded.for_each(|(_, row)| bare(row));
+        for (_, row) in self.runs.range_mut(..before) {
+            (row.input, row.output) = (None, None);
+        }
+        // The input that is shown is the least run's.
+        let is_least_bare = self.runs.keys().next().is_some_and(|run| *run < before);
+        if let Some(shown) = &mut self.shown {
+            if shown.run < before {
+                shown.row.output = None;
+            }
+            if shown.run < before || is_least_bare {
+                shown.row.input = None;
+            }
+        }
     }
 }
 

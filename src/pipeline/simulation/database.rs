@@ -283,6 +283,11 @@ fn list(places: &[(Partition, Offset)]) -> String {
 }
 
 fn copy(batch: &Batch) -> Batch {
-    let Batch { fold, dead_letters, progress } = batch;
-    Batch { fold: fold.clone(), dead_letters: dead_letters.clone(), progress: progress.clone() }
+    let Batch { fold, dead_letters, progress, at_once } = batch;
+    Batch {
+        fold: fold.clone(),
+        dead_letters: dead_letters.clone(),
+        progress: progress.clone(),
+        at_once: at_once.clone(),
+    }
 }

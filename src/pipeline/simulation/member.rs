@@ -49,6 +49,7 @@ impl Member {
             shown: &shown,
             store: database,
             mirror: None,
+            sparing: None,
             commands: &commands.0,
             tally: &Arc::default(),
             stop: &stop,

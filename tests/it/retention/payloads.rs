@@ -43,7 +43,7 @@ fn said(made: &Made) -> Vec<HistoryEvent> {
 }
 
 /// The same without what needs the exclusive lock: each step ran once, and nothing was rewound.
-fn said_plainly(made: &Made) -> Vec<HistoryEvent> {
+pub(super) fn said_plainly(made: &Made) -> Vec<HistoryEvent> {
     let mut events = said(made);
     events.retain(|event| match event.event.as_ref().unwrap() {
         Event::Rewind(_) => false,
@@ -53,12 +53,12 @@ fn said_plainly(made: &Made) -> Vec<HistoryEvent> {
     events
 }
 
-async fn publish(config: &Config, events: impl IntoIterator<Item = HistoryEvent>) {
+pub(super) async fn publish(config: &Config, events: impl IntoIterator<Item = HistoryEvent>) {
     put(config, &events.into_iter().map(|event| Raw::of(&event)).collect::<Vec<_>>()).await;
 }
 
 /// Every row of flows as it is to be once its payloads are gone: these columns are null, and no other is another.
-fn stripped(mut rows: Value) -> Value {
+pub(super) fn stripped(mut rows: Value) -> Value {
     let columns = |table: &str| match table {
         "steps" | "ft_superseded_step" => &["stepdata", "input", "output", "misc"][..],
         "flowstate" | "ft_run" => &["flowinput", "flowoutput"],

@@ -31,13 +31,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON steps, flowstate, ft_superseded_step, ft
     TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT, INSERT, UPDATE ON appstate, ft_tombstone, ft_offset TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT, INSERT, DELETE ON ft_rewind, ft_snapshot TO flowtrail_collect, flowtrail_operate;
+GRANT SELECT, DELETE ON ft_payload_mark TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT, INSERT ON ft_gap TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT ON ft_schema_change TO flowtrail_collect, flowtrail_operate;
 GRANT INSERT ON ft_dead_letter TO flowtrail_collect, flowtrail_operate;
 
 -- Who asks sees all of it, dead letters included: they hold what could not be stored, payloads and all.
-GRANT SELECT ON steps, flowstate, appstate, ft_superseded_step, ft_run, ft_rewind, ft_tombstone, ft_snapshot, ft_offset,
-    ft_gap, ft_dead_letter, ft_audit, ft_schema_change, ft_retention_cutoff,
+GRANT SELECT ON steps, flowstate, appstate, ft_superseded_step, ft_run, ft_rewind, ft_tombstone, ft_payload_mark, ft_snapshot,
+    ft_offset, ft_gap, ft_dead_letter, ft_audit, ft_schema_change, ft_retention_cutoff,
     ftv_flow, ftv_step, ftv_running, ftv_stuck, ftv_recent_failure
     TO flowtrail_serve, flowtrail_operate, flowtrail_read;
 GRANT EXECUTE ON FUNCTION ft_json(bytea), ft_ms(interval) TO flowtrail_serve, flowtrail_operate, flowtrail_read;
@@ -45,5 +46,10 @@ GRANT EXECUTE ON FUNCTION ft_json(bytea), ft_ms(interval) TO flowtrail_serve, fl
 -- Who did what is noted, and how it ended.
 GRANT INSERT, UPDATE ON ft_audit TO flowtrail_serve, flowtrail_operate;
 GRANT DELETE ON ft_dead_letter, ft_offset TO flowtrail_operate;
+
+-- What was kept long enough goes; a collector with retention.every is to be in this role too.
+GRANT DELETE ON ft_tombstone TO flowtrail_operate;
+GRANT INSERT, UPDATE ON ft_payload_mark, ft_retention_cutoff TO flowtrail_operate;
+GRANT UPDATE ON ft_snapshot TO flowtrail_operate;
 
 COMMIT;

@@ -126,7 +126,7 @@ metrics! {
     HTTP_REFUSED = "flowtrail_http_refused_total", Kind::Counter, Count, ["code"],
         "Requests that were refused for who asked, by the status of their answer.";
     RETENTION_REMOVED = "flowtrail_retention_removed_total", Kind::Counter, Count, ["what"],
-        "What this collector removed since it was kept long enough: flows, and steps with their superseded executions.";
+        "What this collector removed since it was kept long enough: flows, steps with their superseded executions, and flows whose payloads alone went.";
     RETENTION_BEHIND = "flowtrail_retention_behind_seconds", Kind::Gauge, Seconds, [],
         "How far the cut-offs that are stored are behind what the policies of this collector say; absent where it runs none.";
     BUILD_INFO = "flowtrail_build_info", Kind::Gauge, Count, ["version"],
@@ -148,7 +148,7 @@ const KNOWN: &[(Metric, &[&str])] = &[
     (REBALANCES, &["assign", "lost", "revoke"]),
     (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
     (GAPS, &["recreated", "retention"]),
-    (RETENTION_REMOVED, &["flows", "steps"]),
+    (RETENTION_REMOVED, &["flows", "payloads", "steps"]),
     (GATEWAY_ALSO, &["dropped", "failed", "refused", "sent"]),
     (HTTP_REFUSED, &["401", "403", "429"]),
     (WAYS, &["conflict", "exclusive", "replaced", "staged", "straight"]),
@@ -379,7 +379,7 @@ pub fn gateway_switched_off() {
     counter!(GATEWAY_SWITCHED_OFF.name).increment(1);
 }
 
-/// `flows` or `steps` were removed since they were kept long enough.
+/// `flows`, `steps` or `payloads` of flows were removed since they were kept long enough.
 pub fn retention_removed(what: &'static str, rows: u64) {
     counter!(RETENTION_REMOVED.name, "what" => what).increment(rows);
 }

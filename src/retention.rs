@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod pace;
+mod payloads;
 pub mod plan;
 mod policy;
 pub mod run;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-pub use self::policy::{Cutoff, Policies, PolicyError, Traits};
+pub use self::policy::{Cutoff, Fate, Policies, PolicyError, Traits};
 use crate::{
     clock,
     config::Config,

@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     retention::{
         self, archive,
-        plan::{MEASURED, Share, plan},
+        plan::{MEASURED, Removes, Share, plan},
         run::{self, Removed},
     },
 };
@@ -88,8 +88,9 @@ struct Readmit {
     files: Vec<PathBuf>,
 }
 
-const SHARES: [Column<Share>; 7] = [
+const SHARES: [Column<Share>; 8] = [
     Column::text("POLICY", |share| share.policy.clone()),
+    Column::text("REMOVES", |share| share.removes.name().to_owned()),
     Column::text("APP", |share| or_dash(share.app.as_ref())),
     Column::number("FLOWS", |share| share.flows.to_string()),
     Column::number("STEPS", |share| format!("{}{}", about(share), share.steps)),
@@ -98,9 +99,10 @@ const SHARES: [Column<Share>; 7] = [
     Column::whole("NEWEST", |share| time(Some(share.newest))),
 ];
 
-const REMOVED: [Column<Removed>; 6] = [
+const REMOVED: [Column<Removed>; 7] = [
     Column::number("FLOWS", |removed| removed.flows.to_string()),
     Column::number("STEPS", |removed| removed.steps.to_string()),
+    Column::number("BARE", |removed| removed.bare.to_string()),
     Column::number("ARCHIVED", |removed| removed.archived.to_string()),
     Column::number("DEAD LETTERS", |removed| removed.dead_letters.to_string()),
     Column::number("AUDIT", |removed| removed.audit.to_string()),
@@ -136,9 +138,16 @@ fn summary(config: &Config, shares: &[Share]) -> String {
     if config.retention.policies.is_empty() {
         return "there are no policies: flows stay for ever; see retention.policies".to_owned();
     }
-    let flows: u64 = shares.iter().map(|share| share.flows).sum();
-    let bytes: u64 = shares.iter().map(|share| share.bytes).sum();
-    format!("{flows} flows are to go, about {}; indexes come on top", HumanBytes(bytes))
+    let sum = |removes, of: fn(&Share) -> u64| -> u64 {
+        shares.iter().filter(|share| share.removes == removes).map(of).sum()
+    };
+    let [flows, payloads] = [Removes::Flows, Removes::Payloads]
+        .map(|removes| (sum(removes, |share| share.flows), HumanBytes(sum(removes, |share| share.bytes))));
+    let said = format!("{} flows are to go, about {}; indexes come on top", flows.0, flows.1);
+    match payloads {
+        (0, _) => said,
+        (bare, bytes) => format!("{said}; {bare} more are to lose their payloads, about {bytes}"),
+    }
 }
 
 async fn remove(args: RunArgs, config: &Config) -> anyhow::Result<()> {

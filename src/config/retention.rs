@@ -9,7 +9,7 @@ use super::settings::Raw;
 use crate::span;
 
 /// What a policy may say.
-const FIELDS: [&str; 6] = ["name", "app", "flow", "statuses", "unfinished", "age"];
+const FIELDS: [&str; 7] = ["name", "app", "flow", "statuses", "unfinished", "age", "payloads_after"];
 
 /// The longest name of a policy, in bytes.
 const LONGEST_NAME: usize = 100;
@@ -62,6 +62,8 @@ pub struct RetentionPolicy {
     pub unfinished: bool,
     /// Flows that started longer ago go.
     pub age: Duration,
+    /// Payloads of flows that started longer ago go before them, which is less than `age`; `None`: they go with them.
+    pub payloads_after: Option<Duration>,
 }
 
 /// One value of a policy.
@@ -133,8 +135,13 @@ fn policy(mut table: BTreeMap<String, Raw>) -> Result<RetentionPolicy, String> {
         return Err(format!("name: want 1 to {LONGEST_NAME} bytes without control characters"));
     }
     let age = read_span(&take("age")?.ok_or("want an age")?).map_err(|why| format!("age: {why}"))?;
+    let payloads_after = take("payloads_after")?.map(|text| read_span(&text)).transpose();
+    let payloads_after = payloads_after.map_err(|why| format!("payloads_after: {why}"))?;
+    if payloads_after.is_some_and(|after| after >= age) {
+        return Err("payloads_after: want less than age; after that nothing is left of the flow".to_owned());
+    }
     let [app, flow] = [take("app")?, take("flow")?].map(|pattern| pattern.unwrap_or_else(|| "*".to_owned()));
-    Ok(RetentionPolicy { name, app, flow, statuses, unfinished, age })
+    Ok(RetentionPolicy { name, app, flow, statuses, unfinished, age, payloads_after })
 }
 
 /// A span of a second or more.
@@ -153,6 +160,9 @@ pub(super) fn shown(policies: &[RetentionPolicy]) -> Value {
         let statuses = policy.statuses.iter().cloned().map(Value::String).collect();
         table.insert("statuses".to_owned(), Value::Array(statuses));
         table.insert("unfinished".to_owned(), Value::Boolean(policy.unfinished));
+        if let Some(after) = policy.payloads_after {
+            table.insert("payloads_after".to_owned(), Value::String(span::written(after)));
+        }
         Value::Table(table)
     };
     Value::Array(policies.iter().map(table).collect())
@@ -170,7 +180,7 @@ mod tests {
     fn a_policy_is_for_every_finished_flow_unless_it_says_otherwise() {
         let read = of_json(
             r#"[{ "name": "failures", "statuses": ["failed"], "age": "90d", "app": "shop-*" },
-                { "name": "rest", "age": "14d", "unfinished": true }]"#,
+                { "name": "rest", "age": "14d", "unfinished": true, "payloads_after": "36h" }]"#,
         );
         let day = Duration::from_hours(24);
         assert_eq!(
@@ -183,6 +193,7 @@ mod tests {
                     statuses: vec!["failed".to_owned()],
                     unfinished: false,
                     age: day * 90,
+                    payloads_after: None,
                 },
                 RetentionPolicy {
                     name: "rest".to_owned(),
@@ -191,6 +202,7 @@ mod tests {
                     statuses: Vec::new(),
                     unfinished: true,
                     age: day * 14,
+                    payloads_after: Some(Duration::from_hours(36)),
                 },
             ]
         );
@@ -206,7 +218,11 @@ mod tests {
             (r#"[{"name":"a","age":"0d"}]"#, "policy 1: age: want a span like 36h, 14d or 12w, not \"0d\""),
             (
                 r#"[{"name":"a","age":"1d","status":"x"}]"#,
-                "policy 1: no such key status; a policy has name, app, flow, statuses, unfinished, age",
+                "policy 1: no such key status; a policy has name, app, flow, statuses, unfinished, age, payloads_after",
+            ),
+            (
+                r#"[{"name":"a","age":"1d","payloads_after":"24h"}]"#,
+                "policy 1: payloads_after: want less than age; after that nothing is left of the flow",
             ),
             (r#"[{"name":"a","age":"1d","statuses":"x"}]"#, "policy 1: statuses: want a list of words"),
             (r#"[{"name":"a","age":"1d","unfinished":1}]"#, "policy 1: unfinished: want true or false"),

@@ -85,6 +85,7 @@ mod tests {
             statuses: Vec::new(),
             unfinished: false,
             age: DAY,
+            payloads_after: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! ends in the same rows. The law is written twice: here, and as SQL in [`crate::postgres::law`] for what meets
 //! rows that are stored already. Its rules are listed in ARCHITECTURE.md.
 
+mod payload;
 mod settle;
 
 use std::{

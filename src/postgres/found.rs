@@ -78,6 +78,8 @@ pub(super) struct Found<'a> {
     pub(super) special: bool,
     /// All that the batch says of it was deleted before, or removed.
     pub(super) kept_out: bool,
+    /// Runs and executions below this are kept without payloads.
+    pub(super) bare_below: Option<i64>,
     /// How many other instances name it as their original.
     pub(super) named_by: i32,
     /// So many of its steps were seen.
@@ -153,6 +155,8 @@ UNION ALL SELECT flowinstanceid, 2::smallint, NULL::bigint FROM ft_rewind
     WHERE (SELECT true FROM ft_rewind LIMIT 1) AND flowinstanceid = ANY ($1)
 UNION ALL SELECT flowinstanceid, 4::smallint, before FROM ft_tombstone
     WHERE (SELECT true FROM ft_tombstone LIMIT 1) AND flowinstanceid = ANY ($1)
+UNION ALL SELECT flowinstanceid, 5::smallint, before FROM ft_payload_mark
+    WHERE (SELECT true FROM ft_payload_mark LIMIT 1) AND flowinstanceid = ANY ($1)
 UNION ALL SELECT rerunofflowinstanceid, 3::smallint, count(*) FILTER (WHERE flowinstanceid <> rerunofflowinstanceid)
     FROM flowstate WHERE (SELECT true FROM flowstate WHERE rerunofflowinstanceid IS NOT NULL
             ORDER BY rerunofflowinstanceid LIMIT 1)
@@ -339,6 +343,7 @@ impl<'a> Found<'a> {
                 self.kept_out = fold.is_covered_by(gone);
                 self.special |= !self.kept_out;
             }
+            5 => self.bare_below = row.try_get(2)?,
             _ => {
                 let others = row.try_get::<_, Option<i64>>(2)?.unwrap_or(0);
                 self.named_by = i32::try_from(others).unwrap_or(i32::MAX);

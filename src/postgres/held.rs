@@ -22,6 +22,8 @@ pub struct Held {
     pub named_by: i32,
     /// Its tombstone was put there by retention; no event says it.
     pub removed: bool,
+    /// Runs and executions below this are kept without payloads.
+    pub bare_below: Option<i64>,
 }
 
 /// Reads what is held of many flows at once, by their keys.
@@ -69,7 +71,7 @@ impl Holdings {
              WHERE flowinstanceid = ANY ($1)"
         );
         let ask = |sql: &str| query(&moment, sql.to_owned(), flows);
-        let (steps, shown, runs, facts, tombstones, snapshots) = tokio::try_join!(
+        let (steps, shown, runs, facts, tombstones, bare, snapshots) = tokio::try_join!(
             ask(&steps),
             ask(&shown),
             ask(&runs),
@@ -77,8 +79,12 @@ impl Holdings {
             ask(
                 "SELECT flowinstanceid, before, removedat IS NOT NULL FROM ft_tombstone WHERE flowinstanceid = ANY ($1)"
             ),
-            ask("SELECT flowinstanceid, stepid, hash, sha256(data) = hash FROM ft_snapshot \
-                 WHERE flowinstanceid = ANY ($1)"),
+            ask("SELECT flowinstanceid, before FROM ft_payload_mark WHERE flowinstanceid = ANY ($1)"),
+            // An empty one is what is left of one whose bytes went with the payloads.
+            ask(
+                "SELECT flowinstanceid, stepid, hash, sha256(data) = hash OR octet_length(data) = 0 FROM ft_snapshot \
+                 WHERE flowinstanceid = ANY ($1)"
+            ),
         )?;
         moment.commit().await?;
         let mut held: HashMap<Text, Held> = HashMap::with_capacity(shown.len());
@@ -101,6 +107,9 @@ impl Holdings {
             let held = of(&mut held, row)?;
             held.tables.tombstone = Some(before.map_or(Tombstone::Forever, Tombstone::Before));
             held.removed = row.try_get(2)?;
+        }
+        for row in &bare {
+            of(&mut held, row)?.bare_below = row.try_get(1)?;
         }
         for row in &snapshots {
             add_snapshot(&mut of(&mut held, row)?.tables, row)?;

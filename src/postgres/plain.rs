@@ -8,7 +8,7 @@
 //! Flows for which that is not so are handed back, to be stored by [`super::special`] under the exclusive lock:
 //! those of which another run or execution is stored, or a rewind, or a deletion, or re-run steps for a new run.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use futures_util::future::try_join;
 use tokio_postgres::Error;
@@ -34,6 +34,9 @@ pub(super) enum Plain<'a> {
     /// Another transaction stored another run or execution of the same key meanwhile; everything has to be stored
     /// under the exclusive lock, in a new transaction.
     Raced,
+    /// Nothing is written: of these flows payloads are not kept any more, of runs and executions below a number. Everything
+    /// is to be written without them, in a new transaction.
+    Bare(HashMap<&'a FlowId, i64>),
 }
 
 /// Joined rows take the place of those that they were joined with, if these are still there. That is looked at again
@@ -115,6 +118,10 @@ pub(super) async fn write<'a>(
     found::prepare(session).await?;
     let lock: (_, Parameters<'_>) = (LOCK_SHARED, &[&LOCK, &session.table()]);
     let mut found = session.begin(lock, find(session, &flows)).await?;
+    let bare = bare(&flows, &found);
+    if !bare.is_empty() {
+        return Ok(Plain::Bare(bare));
+    }
     let mut plan = Plan::of(&flows, &found);
     if session.goes_straight() {
         if straight::write(session, &plan.new_steps, &plan.new_runs, tally).await? {
@@ -138,6 +145,15 @@ pub(super) async fn write<'a>(
     tally.steps.kept_out += plan.kept_out_steps;
     tally.flows.kept_out += plan.kept_out_runs;
     Ok(Plain::Written(plan.special))
+}
+
+/// Flows that bring payloads which are not kept any more, and below which number.
+fn bare<'a>(flows: &Flows<'a>, found: &[Found<'a>]) -> HashMap<&'a FlowId, i64> {
+    let brings = |(&(flow, fold), found): (&(&'a FlowId, &'a FlowFold), &Found<'a>)| {
+        let below = found.bare_below.filter(|below| !found.kept_out && fold.has_payloads_below(*below))?;
+        Some((flow, below))
+    };
+    flows.iter().zip(found).filter_map(brings).collect()
 }
 
 /// How the rows of a batch are to be written; each list is sorted by key.

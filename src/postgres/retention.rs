@@ -20,6 +20,8 @@ use super::{
 };
 use crate::{clock, model::Micros};
 
+mod payloads;
+
 /// First half of the key of the lock that whoever removes flows holds: "ftrt" as bytes. The second half is the `steps`
 /// table.
 const TURN: i32 = i32::from_be_bytes(*b"ftrt");
@@ -160,7 +162,11 @@ impl Purge {
                     + COALESCE(pg_column_size(error), 0) FROM ft_run WHERE flowinstanceid = ANY ($1)
                 UNION ALL SELECT 0, 120 + pg_column_size(data) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)
             ) SELECT COALESCE(sum(step), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM row";
-        let row = self.client.query_typed_one(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
+        self.sized(SQL, flows).await
+    }
+
+    async fn sized(&self, sql: &str, flows: &[&str]) -> Result<Size, Error> {
+        let row = self.client.query_typed_one(sql, &[(&flows, Type::TEXT_ARRAY)]).await?;
         let [steps, bytes] = [row.try_get::<_, i64>(0)?, row.try_get(1)?].map(i64::unsigned_abs);
         Ok(Size { steps, bytes })
     }
@@ -185,17 +191,8 @@ impl Purge {
             return Ok(None);
         };
         let waited = asked.elapsed();
-        let ids: Vec<&str> = flows.iter().map(|flow| flow.flow.as_str()).collect();
-        let runs: Vec<i64> = flows.iter().map(|flow| flow.run).collect();
-        let finished: Vec<bool> = flows.iter().map(|flow| flow.finished).collect();
-        let statuses: Vec<Option<&str>> = flows.iter().map(|flow| flow.status.as_deref()).collect();
-        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-            (&ids, Type::TEXT_ARRAY),
-            (&runs, Type::INT8_ARRAY),
-            (&finished, Type::BOOL_ARRAY),
-            (&statuses, Type::TEXT_ARRAY),
-        ];
-        let rows = transaction.query_typed(SQL, &parameters).await?;
+        let read = Read::of(flows);
+        let rows = transaction.query_typed(SQL, &read.parameters()).await?;
         let flows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         transaction.commit().await?;
         Ok(Some(Marked { flows, waited }))
@@ -221,6 +218,8 @@ impl Purge {
             erased.steps += transaction.execute_typed(&sql, &ids).await?;
         }
         transaction.execute_typed(&below("ft_run", "t.run < d.before"), &ids).await?;
+        // Nothing is left that it would be for, nor does anything come.
+        transaction.execute_typed(&below("ft_payload_mark", "t.before <= d.before"), &ids).await?;
         // A fact up to the mark reaches nothing that is left.
         transaction.execute_typed(&below("ft_rewind", "t.before <= d.before"), &ids).await?;
         let sql = format!(
@@ -239,11 +238,15 @@ impl Purge {
         Ok(Some(erased))
     }
 
-    /// Takes the marks of flows away: what is published of them is stored again. Says how many were marked.
+    /// Takes the marks of flows away: what is published of them is stored again, payloads too. Says how many were
+    /// marked.
     pub(crate) async fn readmit(&self, flows: &[&str]) -> Result<u64, Error> {
-        const SQL: &str = "DELETE FROM ft_tombstone WHERE flowinstanceid = ANY ($1) AND removedat IS NOT NULL \
-            AND before IS NOT NULL";
-        self.client.execute_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await
+        const SQL: &str = "WITH gone AS (DELETE FROM ft_tombstone WHERE flowinstanceid = ANY ($1) \
+                AND removedat IS NOT NULL AND before IS NOT NULL RETURNING flowinstanceid), \
+            bare AS (DELETE FROM ft_payload_mark WHERE flowinstanceid = ANY ($1) RETURNING flowinstanceid) \
+            SELECT count(*) FROM (SELECT * FROM gone UNION SELECT * FROM bare) AS a";
+        let row = self.client.query_typed_one(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
+        row.try_get::<_, i64>(0).map(i64::unsigned_abs)
     }
 
     /// Snapshots of flows: flow, step (empty where the runtime did not say) and bytes.
@@ -290,6 +293,34 @@ impl Purge {
         }
         let row = self.client.query_typed_one(sql, &parameters).await?;
         row.try_get::<_, i64>(0).map(i64::unsigned_abs)
+    }
+}
+
+/// Flows as they were read, column by column: whoever marks them asks whether they are still so.
+struct Read<'a> {
+    ids: Vec<&'a str>,
+    runs: Vec<i64>,
+    finished: Vec<bool>,
+    statuses: Vec<Option<&'a str>>,
+}
+
+impl<'a> Read<'a> {
+    fn of(flows: &'a [Aged]) -> Self {
+        Self {
+            ids: flows.iter().map(|flow| flow.flow.as_str()).collect(),
+            runs: flows.iter().map(|flow| flow.run).collect(),
+            finished: flows.iter().map(|flow| flow.finished).collect(),
+            statuses: flows.iter().map(|flow| flow.status.as_deref()).collect(),
+        }
+    }
+
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
+        [
+            (&self.ids, Type::TEXT_ARRAY),
+            (&self.runs, Type::INT8_ARRAY),
+            (&self.finished, Type::BOOL_ARRAY),
+            (&self.statuses, Type::TEXT_ARRAY),
+        ]
     }
 }
 

@@ -52,8 +52,18 @@ const DROP_STAGED_STEPS: &str = "DELETE FROM ft_stage_step s USING ft_tombstone 
 const DROP_STAGED_RUNS: &str = "DELETE FROM ft_stage_run s USING ft_tombstone d \
     WHERE d.flowinstanceid = s.flowinstanceid AND (d.before IS NULL OR s.run < d.before)";
 
+/// What is staged of payloads that are not kept any more.
+const STRIP_STAGED: [&str; 2] = [
+    "UPDATE ft_stage_step s SET stepdata = NULL, input = NULL, output = NULL, misc = NULL FROM ft_payload_mark m \
+     WHERE (SELECT true FROM ft_payload_mark LIMIT 1) AND m.flowinstanceid = s.flowinstanceid AND s.execution < m.before",
+    "UPDATE ft_stage_run s SET flowinput = NULL, flowoutput = NULL FROM ft_payload_mark m \
+     WHERE (SELECT true FROM ft_payload_mark LIMIT 1) AND m.flowinstanceid = s.flowinstanceid AND s.run < m.before",
+];
+
 /// What a deletion removes of what is stored; runs go with [`DROP_RUNS`].
-const DROP_STORED: [&str; 4] = [
+const DROP_STORED: [&str; 5] = [
+    "DELETE FROM ft_payload_mark t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
+     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.before <= d.before)",
     "DELETE FROM steps t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
      AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.execution < d.before)",
     "DELETE FROM ft_superseded_step t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
@@ -289,6 +299,7 @@ pub(super) async fn write(
         calls.extend(DROP_STORED.map(|statement| (statement, NOTHING)));
     }
     calls.extend([(DROP_STAGED_STEPS, NOTHING), (DROP_STAGED_RUNS, NOTHING)]);
+    calls.extend(STRIP_STAGED.map(|statement| (statement, NOTHING)));
     if !facts.flows.is_empty() {
         calls.push((PUT_REWINDS, fact_parameters));
     }

@@ -4,6 +4,9 @@
 //! The others are written under the exclusive one ([`super::special`]). A batch with both kinds takes two
 //! transactions, so that the exclusive lock is held for the few rows that need it; rows are idempotent, so the first
 //! one needs no offset, and the offsets move with the second, which ends the batch.
+//!
+//! A flow whose payloads are not kept any more (`ft_payload_mark`) is written without them. That is only known under the
+//! lock, so a batch that brings some begins again without them; there are few but where a topic is read once more.
 
 use tokio_postgres::Error;
 
@@ -16,8 +19,8 @@ use super::{
     special,
 };
 use crate::{
-    model::{AppRow, Partition},
-    pipeline::merge::Fold,
+    model::{AppRow, FlowId, Partition},
+    pipeline::merge::{FlowFold, Fold},
 };
 
 /// First half of the advisory lock's key: "ftlw" as bytes. The second half is the `steps` table.
@@ -33,7 +36,8 @@ pub(super) const LOCK_EXCLUSIVE: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 ///
 /// Not cancel-safe: a session whose future was dropped is to be closed.
 pub async fn write(session: &mut Session, group: &str, batch: &Batch) -> Result<Written, WriteError> {
-    let outcome = write_in_transactions(session, group, batch).await;
+    let flows = batch.fold.flows.iter().collect();
+    let outcome = write_in_transactions(session, group, batch, flows).await;
     if outcome.is_err() && !session.is_closed() {
         // The first error is the one to report; a session that can't even roll back is closed or will be.
         let _ = session.roll_back().await;
@@ -45,9 +49,9 @@ async fn write_in_transactions(
     session: &mut Session,
     group: &str,
     batch: &Batch,
+    mut flows: Flows<'_>,
 ) -> Result<Written, WriteError> {
     session.begin_batch().await?;
-    let mut flows: Flows<'_> = batch.fold.flows.iter().collect();
     flows.sort_unstable_by_key(|(flow, _)| *flow);
     let (mut rest, alone): (Flows<'_>, Flows<'_>) =
         flows.into_iter().partition(|(_, fold)| fold.reaches_beyond_its_keys());
@@ -65,6 +69,19 @@ async fn write_in_transactions(
                 session.roll_back().await?;
                 tally = Tally::default();
                 rest.extend(alone);
+            }
+            Plain::Bare(below) => {
+                session.roll_back().await?;
+                let stripped: Vec<(&FlowId, FlowFold)> = alone
+                    .iter()
+                    .filter_map(|&(flow, fold)| {
+                        Some((flow, fold.clone().without_payloads_below(*below.get(flow)?)))
+                    })
+                    .collect();
+                rest.extend(alone.iter().filter(|(flow, _)| !below.contains_key(flow)));
+                rest.extend(stripped.iter().map(|(flow, fold)| (*flow, fold)));
+                // These bring no payload that is not kept, so it comes here again only if more flows were marked meanwhile.
+                return Box::pin(write_in_transactions(session, group, batch, rest)).await;
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What would go, without removing anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{PAGE, Policies, RetentionError, now, of_statement, purge};
+use super::{Fate, PAGE, Policies, RetentionError, now, of_statement, purge};
 use crate::{
     config::Config,
     postgres::retention::{Aged, Purge, Size},
@@ -17,18 +17,40 @@ pub const MEASURED: u64 = 5_000;
 /// So many flows are measured in one question.
 const AT_ONCE: usize = 500;
 
+/// What would be removed of flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Removes {
+    /// All that is theirs.
+    Flows,
+    /// Payloads; the rows stay.
+    Payloads,
+}
+
+impl Removes {
+    /// The word people read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flows => "flows",
+            Self::Payloads => "payloads",
+        }
+    }
+}
+
 /// What would go of one app by one policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Share {
     /// Name of the policy.
     pub policy: String,
+    /// Whether the flows go, or only what they carry.
+    pub removes: Removes,
     /// App, where it is known.
     pub app: Option<String>,
     /// How many flows, exactly.
     pub flows: u64,
     /// About how many executions of steps; exactly where `flows` is at most [`MEASURED`].
     pub steps: u64,
-    /// About how many bytes in the tables, without indexes.
+    /// About how many bytes in the tables, without indexes; of payloads alone, where only those go.
     pub bytes: u64,
     /// Start of the oldest of these flows.
     pub oldest: Timestamp,
@@ -39,6 +61,7 @@ pub struct Share {
 /// What is known of a share so far.
 #[derive(Debug)]
 struct Counted {
+    removes: Removes,
     flows: u64,
     measured: u64,
     size: Size,
@@ -47,21 +70,31 @@ struct Counted {
     newest: Timestamp,
 }
 
-/// What would go now, by policy in their order and then by app. Reads only; takes about as long as reading the rows of all
+/// What would go now, by policy in their order, flows before payloads, and then by app. Reads only; takes about as long as reading the rows of all
 /// flows that are older than the youngest cut-off.
 pub async fn plan(config: &Config) -> Result<Vec<Share>, RetentionError> {
     let policies = Policies::compile(&config.retention.policies)?;
     let now = now();
-    let Some(latest) = policies.latest_cutoff(now) else { return Ok(Vec::new()) };
+    let latest = policies.latest_cutoff(now).max(policies.latest_payload_cutoff(now));
+    let Some(latest) = latest else { return Ok(Vec::new()) };
     let purge = purge(config).await?;
     let failed = of_statement(config);
-    let mut shares: BTreeMap<(usize, Option<String>), Counted> = BTreeMap::new();
+    let mut shares: BTreeMap<(usize, Removes, Option<String>), Counted> = BTreeMap::new();
     let mut last: Option<Aged> = None;
     loop {
         let page = purge.page(last.as_ref(), latest, PAGE).await.map_err(&failed)?;
+        let ids: Vec<&str> = page.iter().map(|flow| flow.flow.as_str()).collect();
+        let bare: HashSet<String> = purge.bare(&ids).await.map_err(&failed)?.into_iter().collect();
         for flow in &page {
-            let Some((policy, true)) = policies.judge(&flow.traits(), flow.started(), now) else { continue };
-            let share = shares.entry((policy, flow.app.clone())).or_insert_with(|| Counted::of(flow));
+            let (policy, removes) = match policies.judge(&flow.traits(), flow.started(), now) {
+                Some((policy, Fate::Goes)) => (policy, Removes::Flows),
+                Some((policy, Fate::LosesPayloads)) if !bare.contains(&flow.flow) => {
+                    (policy, Removes::Payloads)
+                }
+                _ => continue,
+            };
+            let share = shares.entry((policy, removes, flow.app.clone()));
+            let share = share.or_insert_with(|| Counted::of(flow, removes));
             share.add(flow);
             if share.to_measure.len() >= AT_ONCE {
                 share.measure(&purge).await.map_err(&failed)?;
@@ -72,7 +105,7 @@ pub async fn plan(config: &Config) -> Result<Vec<Share>, RetentionError> {
     }
     let names: Vec<&str> = policies.names().collect();
     let mut plan = Vec::with_capacity(shares.len());
-    for ((policy, app), mut share) in shares {
+    for ((policy, _, app), mut share) in shares {
         share.measure(&purge).await.map_err(&failed)?;
         let policy = names.get(policy).copied().unwrap_or_default().to_owned();
         plan.push(share.reckoned(policy, app));
@@ -81,8 +114,9 @@ pub async fn plan(config: &Config) -> Result<Vec<Share>, RetentionError> {
 }
 
 impl Counted {
-    fn of(first: &Aged) -> Self {
+    fn of(first: &Aged, removes: Removes) -> Self {
         Self {
+            removes,
             flows: 0,
             measured: 0,
             size: Size::default(),
@@ -106,7 +140,10 @@ impl Counted {
         if ids.is_empty() {
             return Ok(());
         }
-        let size = purge.size(&ids).await?;
+        let size = match self.removes {
+            Removes::Flows => purge.size(&ids).await?,
+            Removes::Payloads => purge.payload_size(&ids).await?,
+        };
         self.size.steps += size.steps;
         self.size.bytes += size.bytes;
         self.measured += u64::try_from(ids.len()).unwrap_or(u64::MAX);
@@ -120,7 +157,7 @@ impl Counted {
             u64::try_from(all).unwrap_or(u64::MAX)
         };
         let (steps, bytes) = (of_all(self.size.steps), of_all(self.size.bytes));
-        let Self { flows, oldest, newest, .. } = self;
-        Share { policy, app, flows, steps, bytes, oldest, newest }
+        let Self { removes, flows, oldest, newest, .. } = self;
+        Share { policy, removes, app, flows, steps, bytes, oldest, newest }
     }
 }

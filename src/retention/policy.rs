@@ -35,6 +35,19 @@ struct Policy {
     unfinished: bool,
     /// In µs.
     age: i64,
+    /// In µs.
+    payloads_after: Option<i64>,
+}
+
+/// What is to become of a flow by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays as it is.
+    Stays,
+    /// Its payloads go, its rows stay.
+    LosesPayloads,
+    /// It goes with all that is its.
+    Goes,
 }
 
 /// What policies go by, beside the start.
@@ -74,14 +87,22 @@ impl Policies {
         self.0.is_empty()
     }
 
-    /// The place of the policy that a flow is under, and whether it is to go by now. A flow is under none if none is for
+    /// The place of the policy that a flow is under, and what is to become of it by now. A flow is under none if none is for
     /// its app, name and status, or if it has not ended and none is for such.
-    pub fn judge(&self, flow: &Traits<'_>, started: Micros, now: Micros) -> Option<(usize, bool)> {
+    pub fn judge(&self, flow: &Traits<'_>, started: Micros, now: Micros) -> Option<(usize, Fate)> {
         let [app, name, status] = [flow.app, flow.flow, flow.status].map(|text| text.map(glob::lower));
         let (place, policy) = self.0.iter().enumerate().find(|(_, policy)| {
             policy.is_for(flow.finished, app.as_deref(), name.as_deref(), status.as_deref())
         })?;
-        Some((place, started < policy.started_before(now)))
+        let is_before = |cutoff: Option<Micros>| cutoff.is_some_and(|cutoff| started < cutoff);
+        let fate = if is_before(Some(policy.started_before(now))) {
+            Fate::Goes
+        } else if is_before(policy.payloads_before(now)) {
+            Fate::LosesPayloads
+        } else {
+            Fate::Stays
+        };
+        Some((place, fate))
     }
 
     /// What each policy says now, in their order.
@@ -98,6 +119,12 @@ impl Policies {
         self.0.iter().map(|policy| policy.started_before(now)).max()
     }
 
+    /// Flows that started at this time or later all keep their payloads, unless they go; nothing where no policy takes
+    /// payloads alone.
+    pub fn latest_payload_cutoff(&self, now: Micros) -> Option<Micros> {
+        self.0.iter().filter_map(|policy| policy.payloads_before(now)).max()
+    }
+
     /// Names of the policies, in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|policy| policy.name.as_str())
@@ -107,14 +134,15 @@ impl Policies {
 impl Policy {
     fn compile(policy: &RetentionPolicy) -> Result<Self, String> {
         let pattern = |pattern: &str| if pattern == "*" { Ok(None) } else { Glob::new(pattern).map(Some) };
-        let age = i64::try_from(policy.age.as_micros()).unwrap_or(i64::MAX);
+        let bounded = |micros: u128| i64::try_from(micros).unwrap_or(i64::MAX);
         Ok(Self {
             name: policy.name.clone(),
             app: pattern(&policy.app).map_err(|why| format!("app: {why}"))?,
             flow: pattern(&policy.flow).map_err(|why| format!("flow: {why}"))?,
             statuses: policy.statuses.iter().map(|status| glob::lower(status)).collect(),
             unfinished: policy.unfinished,
-            age,
+            age: bounded(policy.age.as_micros()),
+            payloads_after: policy.payloads_after.map(|after| bounded(after.as_micros())),
         })
     }
 
@@ -131,8 +159,17 @@ impl Policy {
     }
 
     fn started_before(&self, now: Micros) -> Micros {
-        now.get().checked_sub(self.age).and_then(Micros::new).unwrap_or(Micros::FIRST)
+        before(now, self.age)
     }
+
+    fn payloads_before(&self, now: Micros) -> Option<Micros> {
+        self.payloads_after.map(|after| before(now, after))
+    }
+}
+
+/// So many µs ago; the first of all times where that would be before it.
+fn before(now: Micros, ago: i64) -> Micros {
+    now.get().checked_sub(ago).and_then(Micros::new).unwrap_or(Micros::FIRST)
 }
 
 #[cfg(test)]
@@ -150,7 +187,7 @@ mod tests {
         Policies::compile(&loaded.config.retention.policies).unwrap()
     }
 
-    fn judged(policies: &Policies, flow: &Traits<'_>, days_ago: i64) -> Option<(usize, bool)> {
+    fn judged(policies: &Policies, flow: &Traits<'_>, days_ago: i64) -> Option<(usize, Fate)> {
         policies.judge(flow, Micros::new(NOW - days_ago * DAY).unwrap(), Micros::new(NOW).unwrap())
     }
 
@@ -164,13 +201,13 @@ mod tests {
         );
         let completed = Traits { status: Some("Completed"), ..FAILED };
         for (flow, days, wanted) in [
-            (FAILED, 91, Some((0, true))),
+            (FAILED, 91, Some((0, Fate::Goes))),
             // Under the second it would go.
-            (FAILED, 90, Some((0, false))),
-            (Traits { status: Some("Cancelled"), ..FAILED }, 15, Some((0, false))),
-            (completed, 15, Some((1, true))),
-            (completed, 14, Some((1, false))),
-            (Traits { status: None, ..FAILED }, 15, Some((1, true))),
+            (FAILED, 90, Some((0, Fate::Stays))),
+            (Traits { status: Some("Cancelled"), ..FAILED }, 15, Some((0, Fate::Stays))),
+            (completed, 15, Some((1, Fate::Goes))),
+            (completed, 14, Some((1, Fate::Stays))),
+            (Traits { status: None, ..FAILED }, 15, Some((1, Fate::Goes))),
             (Traits { finished: false, ..completed }, 900, None),
         ] {
             assert_eq!(judged(&policies, &flow, days), wanted, "{flow:?} {days}");
@@ -182,7 +219,7 @@ mod tests {
         let policies = policies(
             r#"[{"name":"shop","app":"shop-*","flow":"PAY","age":"1d"},{"name":"all","age":"1d","unfinished":true}]"#,
         );
-        assert_eq!(judged(&policies, &FAILED, 2), Some((0, true)));
+        assert_eq!(judged(&policies, &FAILED, 2), Some((0, Fate::Goes)));
         for other in [
             Traits { app: None, ..FAILED },
             Traits { flow: None, ..FAILED },
@@ -190,8 +227,20 @@ mod tests {
             Traits { app: Some("myshop-1"), ..FAILED },
             Traits { finished: false, ..FAILED },
         ] {
-            assert_eq!(judged(&policies, &other, 2), Some((1, true)), "{other:?}");
+            assert_eq!(judged(&policies, &other, 2), Some((1, Fate::Goes)), "{other:?}");
         }
+    }
+
+    #[test]
+    fn payloads_go_before_their_flows_and_with_those_that_go() {
+        let policies = policies(r#"[{"name":"all","age":"14d","payloads_after":"2d"}]"#);
+        for (days, fate) in
+            [(2, Fate::Stays), (3, Fate::LosesPayloads), (14, Fate::LosesPayloads), (15, Fate::Goes)]
+        {
+            assert_eq!(judged(&policies, &FAILED, days), Some((0, fate)), "{days}");
+        }
+        let now = Micros::new(NOW).unwrap();
+        assert_eq!(policies.latest_payload_cutoff(now), Micros::new(NOW - 2 * DAY));
     }
 
     #[test]
@@ -199,6 +248,6 @@ mod tests {
         let policies = policies(r#"[{"name":"long","age":"9999999999999999s"}]"#);
         let now = Micros::new(NOW).unwrap();
         assert_eq!(policies.cutoffs(now)[0].started_before, Micros::FIRST);
-        assert_eq!(judged(&policies, &FAILED, 900), Some((0, false)));
+        assert_eq!(judged(&policies, &FAILED, 900), Some((0, Fate::Stays)));
     }
 }

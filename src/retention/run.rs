@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{PAGE, Policies, RetentionError, archive::Archivist, now, of_statement, pace::Pace, purge};
+use super::{Fate, PAGE, Policies, RetentionError, archive::Archivist, now, of_statement, pace::Pace, purge};
 use crate::{
     clock,
     config::Config,
@@ -22,10 +22,10 @@ use crate::{
 };
 
 /// So many batches are marked at once: the exclusive lock is the dear part, and the fewer the better.
-const BATCHES: usize = 4;
+pub(super) const BATCHES: usize = 4;
 
 /// How often the law's lock is tried for one step of work; each try takes up to a second, and rests behind it.
-const TRIES: u32 = 60;
+pub(super) const TRIES: u32 = 60;
 
 /// Dead letters, notes and marks are removed so many in a transaction.
 const OTHERS: i64 = 2_000;
@@ -37,6 +37,8 @@ pub struct Removed {
     pub flows: u64,
     /// Executions of steps, superseded ones included.
     pub steps: u64,
+    /// Flows whose rows stay and whose payloads went.
+    pub bare: u64,
     /// Dead letters.
     pub dead_letters: u64,
     /// Notes of `ft_audit`.
@@ -90,14 +92,14 @@ pub async fn run(
 }
 
 /// A run under way.
-struct Work<'a> {
-    config: &'a Config,
-    purge: Purge,
-    archivist: Option<Archivist>,
-    pace: Pace,
+pub(super) struct Work<'a> {
+    pub(super) config: &'a Config,
+    pub(super) purge: Purge,
+    pub(super) archivist: Option<Archivist>,
+    pub(super) pace: Pace,
     stop: &'a CancellationToken,
-    progress: &'a mut (dyn FnMut(&Removed) + Send),
-    removed: Removed,
+    pub(super) progress: &'a mut (dyn FnMut(&Removed) + Send),
+    pub(super) removed: Removed,
 }
 
 impl Work<'_> {
@@ -105,6 +107,7 @@ impl Work<'_> {
         let begun = self.purge.marked_last().await.map_err(of_statement(self.config))?;
         self.take_away(begun).await?;
         self.flows(policies).await?;
+        self.payloads(policies).await?;
         let retention = &self.config.retention;
         let [letters, audit, marks] = [retention.dead_letters, retention.audit, retention.remember];
         self.removed.dead_letters = self.older(Kept::Letters, letters).await?;
@@ -220,13 +223,13 @@ impl Work<'_> {
         Ok(removed)
     }
 
-    fn is_stopped(&mut self) -> bool {
+    pub(super) fn is_stopped(&mut self) -> bool {
         self.removed.stopped |= self.stop.is_cancelled();
         self.removed.stopped
     }
 
     /// Rests after work that took so long.
-    async fn rest(&mut self, worked: Duration) {
+    pub(super) async fn rest(&mut self, worked: Duration) {
         let rest = tokio::time::sleep(self.pace.rest(worked));
         // Told to stop, it need not rest.
         let _ = self.stop.run_until_cancelled(rest).await;
@@ -234,5 +237,5 @@ impl Work<'_> {
 }
 
 fn is_due(policies: &Policies, flow: &Aged, now: Micros) -> bool {
-    matches!(policies.judge(&flow.traits(), flow.started(), now), Some((_, true)))
+    matches!(policies.judge(&flow.traits(), flow.started(), now), Some((_, Fate::Goes)))
 }

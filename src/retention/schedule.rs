@@ -61,6 +61,7 @@ async fn look(config: &Config, every: Duration, stop: &CancellationToken) -> Res
         event = "retention_done",
         flows = removed.flows,
         steps = removed.steps,
+        bare = removed.bare,
         dead_letters = removed.dead_letters,
         audit = removed.audit,
         forgotten = removed.forgotten,

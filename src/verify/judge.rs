@@ -85,7 +85,7 @@ pub fn is_just(said: &FlowFold, held: &Held) -> bool {
 }
 
 /// What counts of events: retention's mark is there as if a runtime had said it, and takes the snapshots with it where
-/// nothing newer is left of the flow.
+/// nothing newer is left of the flow. Payloads that are not kept any more are as if they had not been said.
 fn heard(mut said: FlowFold, held: &Held) -> FlowFold {
     if held.removed {
         said.tombstone = max(said.tombstone, held.tables.tombstone);
@@ -93,7 +93,10 @@ fn heard(mut said: FlowFold, held: &Held) -> FlowFold {
             said.snapshots.clear();
         }
     }
-    said
+    match held.bare_below {
+        Some(below) => said.without_payloads_below(below),
+        None => said,
+    }
 }
 
 /// How many rows events make.

@@ -29,6 +29,8 @@ use crate::{
     verify::{options, verified},
 };
 
+mod payloads;
+
 const DAY: i64 = 86_400;
 
 /// A flow to make events of.
@@ -102,6 +104,7 @@ pub fn policy(name: &str, statuses: &[&str], days: u64) -> RetentionPolicy {
         statuses: statuses.iter().map(|&status| status.to_owned()).collect(),
         unfinished: false,
         age: Duration::from_hours(24 * days),
+        payloads_after: None,
     }
 }
 

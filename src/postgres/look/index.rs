@@ -56,7 +56,7 @@ impl WantedIndex {
 }
 
 /// All that the schema changes make, but for those that only people's lists use.
-pub const WANTED_INDEXES: [WantedIndex; 23] = [
+pub const WANTED_INDEXES: [WantedIndex; 25] = [
     unique("appstate", "userid, appname"),
     unique("flowstate", "flowinstanceid"),
     WantedIndex {
@@ -72,6 +72,12 @@ pub const WANTED_INDEXES: [WantedIndex; 23] = [
     unique("ft_dead_letter", "topic, partition, recordoffset, payloadhash"),
     unique("ft_gap", "id"),
     unique("ft_offset", "consumergroup, topic, partition"),
+    unique("ft_payload_mark", "flowinstanceid"),
+    WantedIndex {
+        rows: Some("(removedat IS NULL)"),
+        unique: false,
+        ..unique("ft_payload_mark", "flowinstanceid")
+    },
     unique("ft_retention_cutoff", "policy"),
     WantedIndex { rows: Some("(n IS NULL)"), ..unique("ft_rewind", "flowinstanceid, before") },
     WantedIndex { rows: Some("(n IS NOT NULL)"), ..unique("ft_rewind", "flowinstanceid, n, before") },

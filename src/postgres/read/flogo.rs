@@ -114,9 +114,9 @@ pub async fn step_rows(moment: &Transaction<'_>, flow: &str) -> Result<Vec<StepR
     rows.iter().map(read).collect()
 }
 
-/// The snapshots that were posted for an instance, each distinct one once.
+/// The snapshots that were posted for an instance, each distinct one once; not those whose bytes retention removed.
 pub async fn posted_snapshots(moment: &Transaction<'_>, flow: &str) -> Result<Vec<Vec<u8>>, ReadError> {
-    const SQL: &str = "SELECT data FROM ft_snapshot WHERE flowinstanceid = $1";
+    const SQL: &str = "SELECT data FROM ft_snapshot WHERE flowinstanceid = $1 AND octet_length(data) > 0";
     let rows = bounded(moment, SQL, &[(&flow, Type::TEXT)]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

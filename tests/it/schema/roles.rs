@@ -90,6 +90,11 @@ async fn the_documented_grants_are_enough_for_each_command_and_change_no_table()
     }
     program::done(&mut configured(&operator, ["deadletter", "drop", "1", "--yes"])).await;
     assert_eq!((rows::count(&owner, "ft_dead_letter").await, rows::count(&owner, "ft_audit").await), (0, 1));
+    let policies = r#"[{"name":"all","age":"9999d","payloads_after":"1s"}]"#;
+    let mut command = configured(&operator, ["retention", "run", "--yes"]);
+    program::done(command.env("FLOWTRAIL_RETENTION__POLICIES", policies)).await;
+    let bare = "SELECT bool_and(removedat IS NOT NULL)::text FROM ft_payload_mark";
+    assert_eq!(rows::texts(&owner, bare).await, [Some("true".to_owned())]);
     for mine in [&collector, &reader, &server, &operator] {
         let client = connect(mine.postgres.url.as_ref().unwrap().expose_secret()).await;
         for statement in CHANGING {

@@ -1,0 +1,130 @@
+//! Removing the payloads of flows whose rows stay.
+//!
+//! As flows do, payloads go in two steps: a row of `ft_payload_mark`, put there under the law's lock for a moment, says which
+//! runs and executions are kept without; from then on no batch brings any. Then those that are stored are set to null, a batch
+//! of flows at a time.
+//!
+//! They are the columns `flowinput` and `flowoutput` of runs, `stepdata`, `input`, `output` and `misc` of executions, `misc` of
+//! `flowstate`, and the bytes of snapshots, whose rows stay with their hashes: so one that comes again finds its place taken.
+
+use tokio_postgres::{
+    Error,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use super::{Aged, LOCK_EXCLUSIVE, LOCK_SHARED, Marked, Purge, Size, begin};
+use crate::clock;
+
+/// Sets payloads of runs and executions below the mark to null; rows that have none are not touched.
+const STRIP: [&str; 6] = [
+    "UPDATE steps t SET stepdata = NULL, input = NULL, output = NULL, misc = NULL FROM ft_payload_mark m \
+     WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND COALESCE(t.execution, 0) < m.before \
+     AND num_nonnulls(t.stepdata, t.input, t.output, t.misc) > 0",
+    "UPDATE ft_superseded_step t SET stepdata = NULL, input = NULL, output = NULL, misc = NULL FROM ft_payload_mark m \
+     WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND t.execution < m.before \
+     AND num_nonnulls(t.stepdata, t.input, t.output, t.misc) > 0",
+    "UPDATE ft_run t SET flowinput = NULL, flowoutput = NULL FROM ft_payload_mark m \
+     WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND t.run < m.before \
+     AND num_nonnulls(t.flowinput, t.flowoutput) > 0",
+    "UPDATE flowstate t SET flowinput = NULL, flowoutput = NULL, misc = NULL FROM ft_payload_mark m \
+     WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND COALESCE(t.run, 0) < m.before \
+     AND num_nonnulls(t.flowinput, t.flowoutput, t.misc) > 0",
+    // The input that is shown is the least run's, whichever run has come since.
+    "UPDATE flowstate t SET flowinput = NULL FROM ft_payload_mark m WHERE t.flowinstanceid = ANY ($1) \
+     AND m.flowinstanceid = t.flowinstanceid AND COALESCE(t.run, 0) >= m.before AND t.flowinput IS NOT NULL \
+     AND EXISTS (SELECT FROM ft_run r WHERE r.flowinstanceid = t.flowinstanceid AND r.run < m.before)",
+    "UPDATE ft_snapshot t SET data = '' FROM ft_payload_mark m JOIN flowstate f USING (flowinstanceid) \
+     WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND COALESCE(f.run, 0) < m.before \
+     AND octet_length(t.data) > 0",
+];
+
+impl Purge {
+    /// Marks flows that are still as they were read and whose payloads are there; `None` if the lock could not be had within
+    /// a second.
+    ///
+    /// What comes to a flow later with a run or an execution above all that is stored now belongs to a re-run, and is kept
+    /// whole.
+    pub(crate) async fn mark_payloads(&mut self, flows: &[Aged]) -> Result<Option<Marked>, Error> {
+        const SQL: &str = "INSERT INTO ft_payload_mark AS m (flowinstanceid, before)
+            SELECT f.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(f.run,
+                    (SELECT max(s.execution) FROM steps s WHERE s.flowinstanceid = f.flowinstanceid),
+                    (SELECT max(s.execution) FROM ft_superseded_step s WHERE s.flowinstanceid = f.flowinstanceid),
+                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid), 0))
+            FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
+                JOIN flowstate f ON f.flowinstanceid = u.id AND COALESCE(f.run, 0) = u.run
+                    AND (COALESCE(f.phase, 2) = 2) = u.finished AND f.status IS NOT DISTINCT FROM u.status
+            ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before, removedat = NULL
+                WHERE m.before < excluded.before
+            RETURNING flowinstanceid";
+        let asked = clock::monotonic();
+        let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
+            return Ok(None);
+        };
+        let waited = asked.elapsed();
+        let read = super::Read::of(flows);
+        let rows = transaction.query_typed(SQL, &read.parameters()).await?;
+        let flows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        transaction.commit().await?;
+        Ok(Some(Marked { flows, waited }))
+    }
+
+    /// Flows that are marked and not stripped yet: whoever marked them has ended before.
+    pub(crate) async fn begun_payloads(&self) -> Result<Vec<String>, Error> {
+        const SQL: &str =
+            "SELECT flowinstanceid FROM ft_payload_mark WHERE removedat IS NULL ORDER BY flowinstanceid";
+        self.client.query_typed(SQL, &[]).await?.iter().map(|row| row.try_get(0)).collect()
+    }
+
+    /// Of these flows those whose shown run is kept without payloads already.
+    pub(crate) async fn bare(&self, flows: &[&str]) -> Result<Vec<String>, Error> {
+        const SQL: &str = "SELECT m.flowinstanceid FROM ft_payload_mark m JOIN flowstate f USING (flowinstanceid) \
+            WHERE m.flowinstanceid = ANY ($1) AND COALESCE(f.run, 0) < m.before";
+        let rows = self.client.query_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
+    }
+
+    /// Sets the payloads of flows to null as their marks say, in one transaction. `false`, and nothing is done, if the law's
+    /// lock, or a row that a batch holds, could not be had within a second. Repeating it changes nothing.
+    pub(crate) async fn strip(&mut self, flows: &[&str]) -> Result<bool, Error> {
+        const DONE: &str = "UPDATE ft_payload_mark SET removedat = now() WHERE flowinstanceid = ANY ($1) AND removedat IS NULL";
+        let ids: [(&(dyn ToSql + Sync), Type); 1] = [(&flows, Type::TEXT_ARRAY)];
+        let Some(transaction) = begin(&mut self.client, LOCK_SHARED, self.table).await? else {
+            return Ok(false);
+        };
+        for statement in STRIP {
+            match transaction.execute_typed(statement, &ids).await {
+                Ok(_) => {}
+                // Late events of the same flows are being stored.
+                Err(error) if is_contended(&error) => return transaction.rollback().await.map(|()| false),
+                Err(error) => return Err(error),
+            }
+        }
+        transaction.execute_typed(DONE, &ids).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// What the payloads of flows take: executions, and about how many bytes as they are stored.
+    pub(crate) async fn payload_size(&self, flows: &[&str]) -> Result<Size, Error> {
+        const SQL: &str = "WITH row AS (
+                SELECT 1 AS step, COALESCE(pg_column_size(stepdata), 0) + COALESCE(pg_column_size(misc), 0)
+                    + COALESCE(pg_column_size(input), 0) + COALESCE(pg_column_size(output), 0) AS bytes
+                    FROM steps WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 1, COALESCE(pg_column_size(stepdata), 0) + COALESCE(pg_column_size(misc), 0)
+                    + COALESCE(pg_column_size(input), 0) + COALESCE(pg_column_size(output), 0)
+                    FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
+                    + COALESCE(pg_column_size(misc), 0) FROM flowstate WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
+                    FROM ft_run WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, pg_column_size(data) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)
+            ) SELECT COALESCE(sum(step), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM row";
+        self.sized(SQL, flows).await
+    }
+}
+
+fn is_contended(error: &Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::LOCK_NOT_AVAILABLE) || code == Some(&SqlState::T_R_DEADLOCK_DETECTED)
+}

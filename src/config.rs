@@ -124,6 +124,8 @@ pub struct Http {
     pub tokens_file: String,
     /// Whether whoever stands before `flowtrail serve` has checked who asks, and says it in the header `username`.
     pub trust_username_header: bool,
+    /// Whether a collector's `/metrics` have the lag once more as `kafka_consumergroup_lag`, as `kafka_exporter` names it.
+    pub consumergroup_lag: bool,
 }
 
 /// `[gateway]`
@@ -275,7 +277,12 @@ impl Default for Collector {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned(), tokens_file: String::new(), trust_username_header: false }
+        Self {
+            listen: "127.0.0.1:9464".to_owned(),
+            tokens_file: String::new(),
+            trust_username_header: false,
+            consumergroup_lag: false,
+        }
     }
 }
 

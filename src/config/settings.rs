@@ -74,7 +74,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 34] = [
+pub(super) const SETTINGS: [Setting; 35] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -127,6 +127,7 @@ pub(super) const SETTINGS: [Setting; 34] = [
     Setting { key: "http.listen", slot: |c| Slot::Text(&mut c.http.listen, check_listen) },
     Setting { key: "http.tokens_file", slot: |c| Slot::Text(&mut c.http.tokens_file, |_| Ok(())) },
     Setting { key: "http.trust_username_header", slot: |c| Slot::Switch(&mut c.http.trust_username_header) },
+    Setting { key: "http.consumergroup_lag", slot: |c| Slot::Switch(&mut c.http.consumergroup_lag) },
     Setting { key: "gateway.listen", slot: |c| Slot::Text(&mut c.gateway.listen, check_listen) },
     Setting { key: "gateway.topic", slot: |c| Slot::Text(&mut c.gateway.topic, check_one_topic) },
     Setting {

@@ -28,6 +28,7 @@ mod groups;
 #[path = "../support/http.rs"]
 mod http_client;
 mod input;
+mod lag;
 mod law;
 mod lock_cost;
 mod offsets;

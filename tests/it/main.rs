@@ -31,6 +31,7 @@ mod input;
 mod lag;
 mod law;
 mod lock_cost;
+mod monitoring;
 mod offsets;
 mod plans;
 mod poison;

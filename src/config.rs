@@ -51,6 +51,8 @@ pub struct Config {
     pub redaction: Redaction,
     /// Where apps are asked to run an instance again.
     pub rerun: Rerun,
+    /// Where traces are sent.
+    pub telemetry: Telemetry,
     /// What to do about tables that are not as wanted.
     pub schema: Schema,
 }
@@ -151,6 +153,17 @@ pub struct Gateway {
     pub record: bool,
     /// Address of another state service that every write is sent to as well, `http://host:port`; empty: none.
     pub also: String,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Address of a receiver of traces by OTLP over HTTP, without its `/v1/traces`, `http://host:port`; empty: none are made.
+    pub otlp_endpoint: String,
+    /// How many batches of a hundred are traced.
+    pub sample_percent: u64,
+    /// Name of this service in traces.
+    pub service_name: String,
 }
 
 /// `[rerun]`
@@ -300,6 +313,12 @@ impl Default for Gateway {
             record: true,
             also: String::new(),
         }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: String::new(), sample_percent: 100, service_name: "flowtrail".to_owned() }
     }
 }
 

@@ -97,7 +97,7 @@ metrics! {
     BATCH_BYTES = "flowtrail_batch_bytes", BYTES, Bytes, [],
         "Bytes of the records of a batch.";
     STAGE_DURATION = "flowtrail_stage_duration_seconds", SECONDS, Seconds, ["stage"],
-        "How long a stage of the pipeline took for one batch.";
+        "How long a stage took for one batch: gather, from its first record until the lane was free for it; decode, the part of that which read and merged records; store, each try.";
     LAG_RECORDS = "flowtrail_kafka_lag_records", Kind::Gauge, Count, ["topic", "partition"],
         "Records of a partition that are not yet stored; absent where this member does not own the partition.";
     LAG_SECONDS = "flowtrail_kafka_lag_seconds", Kind::Gauge, Seconds, ["topic", "partition"],

@@ -74,7 +74,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 35] = [
+pub(super) const SETTINGS: [Setting; 38] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -153,6 +153,18 @@ pub(super) const SETTINGS: [Setting; 35] = [
     Setting { key: "redaction.rules", slot: |c| Slot::Rules(&mut c.redaction.rules) },
     Setting { key: "redaction.salt", slot: |c| Slot::Secret(&mut c.redaction.salt, redaction::check_salt) },
     Setting { key: "redaction.keep_unreadable", slot: |c| Slot::Switch(&mut c.redaction.keep_unreadable) },
+    Setting {
+        key: "telemetry.otlp_endpoint",
+        slot: |c| Slot::Text(&mut c.telemetry.otlp_endpoint, check_service),
+    },
+    Setting {
+        key: "telemetry.sample_percent",
+        slot: |c| Slot::Long(&mut c.telemetry.sample_percent, range(0, 100, "batches of a hundred")),
+    },
+    Setting {
+        key: "telemetry.service_name",
+        slot: |c| Slot::Text(&mut c.telemetry.service_name, |_| Ok(())),
+    },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
     Setting {
         key: "schema.partitions",

@@ -56,5 +56,6 @@ mod servers;
 mod sharing;
 mod skew;
 mod topics;
+mod traces;
 mod traffic;
 mod verify;

@@ -107,8 +107,8 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
     // The consumer's thread is no task that a drop would end.
     let _dropped = (stop.clone().drop_guard(), lanes_done.clone().drop_guard());
     let traces = Traces::begin(config)?;
-    let tracer = traces.as_ref().map(Traces::tracer);
-    let (mut tasks, consumer) = start(config, shown, tracer, &stop, &lanes_done)?;
+    let (mut tasks, consumer) =
+        start(config, shown, traces.as_ref().map(Traces::tracer), &stop, &lanes_done)?;
 
     let mut ended = Vec::new();
     let mut consumer_ended = consumer.ended;

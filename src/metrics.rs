@@ -105,7 +105,7 @@ metrics! {
     STORED_OFFSET = "flowtrail_kafka_stored_offset", Kind::Gauge, Count, ["topic", "partition"],
         "Next offset of a partition behind what is stored; absent where nothing is, or this member does not own the partition.";
     CONSUMERGROUP_LAG = "kafka_consumergroup_lag", Kind::Gauge, Count, ["consumergroup", "topic", "partition"],
-        "The same as flowtrail_kafka_lag_records under the name that kafka_exporter gives it; only with http.consumergroup_lag.";
+        "Records of a partition that are not yet stored, under the name that exporters of lag use; only where the configuration asks for it.";
     VISIBLE_LATENCY = "flowtrail_event_visible_latency_seconds", SECONDS, Seconds, [],
         "From the timestamp of the oldest record of a batch in Kafka until the batch was committed in Postgres.";
     REBALANCES = "flowtrail_rebalances_total", Kind::Counter, Count, ["event"],

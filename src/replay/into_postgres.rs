@@ -148,6 +148,7 @@ async fn run(
         mirror: None,
         commands: &commands,
         tally: &tally,
+        tracer: None,
         stop: &stop_lanes,
     };
     let inputs: Vec<LaneInput> =

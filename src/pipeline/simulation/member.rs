@@ -51,6 +51,7 @@ impl Member {
             mirror: None,
             commands: &commands.0,
             tally: &Arc::default(),
+            tracer: None,
             stop: &stop,
         };
         let jitter = |lane: usize| id * 10 + u64::try_from(lane).unwrap();

@@ -36,6 +36,7 @@ use crate::{
     redaction::{RuleError, Rules},
     retention::{PolicyError, Sparing},
     schema::{self, Difference, SchemaError},
+    telemetry::{Tracer, Traces, TracesError},
 };
 
 /// How long Kafka may take to answer at start.
@@ -74,6 +75,9 @@ pub enum CollectError {
     /// A policy of retention can't be worked with.
     #[error("retention.policies: {0}")]
     Retention(#[from] PolicyError),
+    /// Traces can't be sent anywhere.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// Dead letters would be read again as events.
     #[error("collector.dead_letter_topic is {0}, which is also read; name a topic of its own")]
     ReadsLetters(String),
@@ -106,7 +110,9 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
     let lanes_done = CancellationToken::new();
     // The consumer's thread is no task that a drop would end.
     let _dropped = (stop.clone().drop_guard(), lanes_done.clone().drop_guard());
-    let (mut tasks, consumer) = start(config, shown, &stop, &lanes_done)?;
+    let traces = Traces::begin(config)?;
+    let (mut tasks, consumer) =
+        start(config, shown, traces.as_ref().map(Traces::tracer), &stop, &lanes_done)?;
 
     let mut ended = Vec::new();
     let mut consumer_ended = consumer.ended;
@@ -145,6 +151,9 @@ pub async fn run(config: &Config, shown: Shown, stop: CancellationToken) -> Resu
             }
             Err(sync::oneshot::error::TryRecvError::Empty) => {}
         }
+    }
+    if let Some(traces) = traces {
+        traces.end().await;
     }
     match ended.into_iter().find(Result::is_err) {
         Some(error) => error,
@@ -207,6 +216,7 @@ pub(crate) type Tasks = JoinSet<Result<(), CollectError>>;
 fn start(
     config: &Config,
     shown: Shown,
+    tracer: Option<Tracer>,
     stop: &CancellationToken,
     lanes_done: &CancellationToken,
 ) -> Result<(Tasks, ConsumerThread), CollectError> {
@@ -237,6 +247,7 @@ fn start(
         sparing: Sparing::compile(&config.retention)?.map(Arc::new),
         commands: &commands.0,
         tally: &Arc::default(),
+        tracer,
         stop,
     };
     let lanes = (0..collector.lanes).map(|lane| together.start(lane, rand::random(), &mut tasks)).collect();
@@ -278,6 +289,8 @@ pub(crate) struct Lanes<'a, D> {
     pub(crate) commands: &'a mpsc::Sender<Command>,
     /// What became of rows, over all lanes.
     pub(crate) tally: &'a Arc<Mutex<Tally>>,
+    /// Makes traces of batches, where that is wanted.
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) stop: &'a CancellationToken,
 }
 
@@ -302,6 +315,7 @@ impl<D: Database> Lanes<'_, D> {
             },
             rules: self.rules.clone(),
             linger: Duration::from_millis(self.collector.linger_ms),
+            tracer: self.tracer.clone(),
         };
         let writer = Writer {
             lane,

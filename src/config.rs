@@ -55,6 +55,8 @@ pub struct Config {
     pub rerun: Rerun,
     /// How long what is kept.
     pub retention: Retention,
+    /// Where traces are sent.
+    pub telemetry: Telemetry,
     /// What to do about tables that are not as wanted.
     pub schema: Schema,
 }
@@ -128,6 +130,8 @@ pub struct Http {
     pub tokens_file: String,
     /// Whether whoever stands before `flowtrail serve` has checked who asks, and says it in the header `username`.
     pub trust_username_header: bool,
+    /// Whether a collector's `/metrics` have the lag once more as `kafka_consumergroup_lag`, as `kafka_exporter` names it.
+    pub consumergroup_lag: bool,
 }
 
 /// `[gateway]`
@@ -153,6 +157,17 @@ pub struct Gateway {
     pub record: bool,
     /// Address of another state service that every write is sent to as well, `http://host:port`; empty: none.
     pub also: String,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Address of a receiver of traces by OTLP over HTTP, without its `/v1/traces`, `http://host:port`; empty: none are made.
+    pub otlp_endpoint: String,
+    /// How many batches of a hundred are traced.
+    pub sample_percent: u64,
+    /// Name of this service in traces.
+    pub service_name: String,
 }
 
 /// `[rerun]`
@@ -279,7 +294,12 @@ impl Default for Collector {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned(), tokens_file: String::new(), trust_username_header: false }
+        Self {
+            listen: "127.0.0.1:9464".to_owned(),
+            tokens_file: String::new(),
+            trust_username_header: false,
+            consumergroup_lag: false,
+        }
     }
 }
 
@@ -297,6 +317,12 @@ impl Default for Gateway {
             record: true,
             also: String::new(),
         }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: String::new(), sample_percent: 100, service_name: "flowtrail".to_owned() }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Names carry their unit. No label ever holds a flow id. Lag is kept in a [`LagTable`] of our own, since a series of
 //! the recorder can't be taken back, and that of a partition that went to another member has to vanish.
+//! `docs/metrics.md` is made of this file (`metrics::tests::reference`).
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -96,11 +97,15 @@ metrics! {
     BATCH_BYTES = "flowtrail_batch_bytes", BYTES, Bytes, [],
         "Bytes of the records of a batch.";
     STAGE_DURATION = "flowtrail_stage_duration_seconds", SECONDS, Seconds, ["stage"],
-        "How long a stage of the pipeline took for one batch.";
+        "How long a stage took for one batch: gather, from its first record until the lane was free for it; decode, the part of that which read and merged records; store, each try.";
     LAG_RECORDS = "flowtrail_kafka_lag_records", Kind::Gauge, Count, ["topic", "partition"],
         "Records of a partition that are not yet stored; absent where this member does not own the partition.";
     LAG_SECONDS = "flowtrail_kafka_lag_seconds", Kind::Gauge, Seconds, ["topic", "partition"],
         "Age of the oldest record of a partition that is not yet stored, 0 where there is none; absent where unknown.";
+    STORED_OFFSET = "flowtrail_kafka_stored_offset", Kind::Gauge, Count, ["topic", "partition"],
+        "Next offset of a partition behind what is stored; absent where nothing is, or this member does not own the partition.";
+    CONSUMERGROUP_LAG = "kafka_consumergroup_lag", Kind::Gauge, Count, ["consumergroup", "topic", "partition"],
+        "Records of a partition that are not yet stored, under the name that exporters of lag use; only where the configuration asks for it.";
     VISIBLE_LATENCY = "flowtrail_event_visible_latency_seconds", SECONDS, Seconds, [],
         "From the timestamp of the oldest record of a batch in Kafka until the batch was committed in Postgres.";
     REBALANCES = "flowtrail_rebalances_total", Kind::Counter, Count, ["event"],
@@ -135,12 +140,23 @@ metrics! {
         "Processor time that this process has used, in user and system mode.";
     PROCESS_MEMORY = "process_resident_memory_bytes", Kind::Gauge, Bytes, [],
         "Memory of this process that is resident.";
+    PROCESS_VIRTUAL_MEMORY = "process_virtual_memory_bytes", Kind::Gauge, Bytes, [],
+        "Addresses that this process has reserved.";
+    PROCESS_OPEN_FILES = "process_open_fds", Kind::Gauge, Count, [],
+        "Files and connections that this process has open.";
+    PROCESS_MOST_FILES = "process_max_fds", Kind::Gauge, Count, [],
+        "Files and connections that this process may have open; absent where there is no limit.";
+    PROCESS_STARTED = "process_start_time_seconds", Kind::Gauge, Seconds, [],
+        "When this process was started, since 1970 in UTC.";
 }
 
 /// Label values that are there from the start at zero: a series that begins with its first event hides that event from
 /// `increase()`.
 const KNOWN: &[(Metric, &[&str])] = &[
-    (DEAD_LETTERS, &["empty", "id_too_long", "no_id", "oversized", "undecodable", "unknown_event"]),
+    (
+        DEAD_LETTERS,
+        &["empty", "id_too_long", "no_id", "oversized", "refused", "undecodable", "unknown_event"],
+    ),
     (
         EVENTS_SANITIZED,
         &["empty_key", "id_from_key", "key_mismatch", "nul", "oversized", "phase", "time", "unreadable"],
@@ -170,6 +186,7 @@ pub enum MetricsError {
 pub struct Exposition {
     handle: PrometheusHandle,
     lag: Arc<LagTable>,
+    group: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Exposition {
@@ -180,7 +197,13 @@ impl std::fmt::Debug for Exposition {
 
 impl Exposition {
     fn of(recorder: &PrometheusRecorder) -> Self {
-        Self { handle: recorder.handle(), lag: Arc::default() }
+        Self { handle: recorder.handle(), lag: Arc::default(), group: None }
+    }
+
+    /// The same, with the lag once more as `kafka_consumergroup_lag` of this group.
+    #[must_use]
+    pub fn with_lag_of_group(self, group: &str) -> Self {
+        Self { group: Some(group.into()), ..self }
     }
 
     /// Lag by partition: kept up by whoever owns the partitions.
@@ -191,7 +214,7 @@ impl Exposition {
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
-        self.lag.render(&mut text);
+        self.lag.render(&mut text, self.group.as_deref());
         process::render(&mut text);
         text
     }
@@ -250,7 +273,8 @@ fn describe_all() {
 
 /// Metrics that the recorder never sees: their text is written here.
 fn written_by_us(metric: &Metric) -> bool {
-    [LAG_RECORDS, LAG_SECONDS, PROCESS_CPU, PROCESS_MEMORY].iter().any(|ours| ours.name == metric.name)
+    let lag = [LAG_RECORDS, LAG_SECONDS, STORED_OFFSET, CONSUMERGROUP_LAG];
+    lag.iter().any(|ours| ours.name == metric.name) || metric.name.starts_with("process_")
 }
 
 /// Writes the lines that say what a metric is.

@@ -1,13 +1,18 @@
-//! Logs: to stderr, as text or JSON.
+//! Logs: to stderr, as text or JSON. Traces: by OTLP, where that is configured.
 
 mod seldom;
+mod traces;
 
 use std::io::{self, IsTerminal as _};
 
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-pub(crate) use self::seldom::Seldom;
+pub use self::traces::TracesError;
+pub(crate) use self::{
+    seldom::Seldom,
+    traces::{BatchTrace, Tracer, Traces},
+};
 
 /// What is logged where nobody said anything. The drivers repeat at `info` what flowtrail says itself.
 const DEFAULT_LEVELS: &str = "info,librdkafka=warn,tokio_postgres=warn";

@@ -72,7 +72,10 @@ impl Served {
     /// Takes the metrics of this process and serves them on the configured address.
     pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let metrics = metrics::install()?;
+        let mut metrics = metrics::install()?;
+        if config.http.consumergroup_lag {
+            metrics = metrics.with_lag_of_group(&config.kafka.group);
+        }
         let health = collector::health(config);
         let router = http::router(health.clone(), metrics.clone());
         let address = http::serve(&config.http.listen, router, stop.clone(), &tasks).await?;

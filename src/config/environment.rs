@@ -35,8 +35,12 @@ const PREFIX: &str = "FLOWTRAIL_";
 const FILE_SUFFIX: &str = "_FILE";
 
 /// Names that others gave to settings of ours.
-const COMMON: [(&str, &str); 2] =
-    [("KAFKA_BOOTSTRAP_SERVERS", "kafka.bootstrap_servers"), ("DATABASE_URL", "postgres.url")];
+const COMMON: [(&str, &str); 4] = [
+    ("KAFKA_BOOTSTRAP_SERVERS", "kafka.bootstrap_servers"),
+    ("DATABASE_URL", "postgres.url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+];
 
 /// libpq's names, and those of the same thing in a connection string.
 const LIBPQ: [(&str, &str); 7] = [

@@ -78,7 +78,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 41] = [
+pub(super) const SETTINGS: [Setting; 45] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -131,6 +131,7 @@ pub(super) const SETTINGS: [Setting; 41] = [
     Setting { key: "http.listen", slot: |c| Slot::Text(&mut c.http.listen, check_listen) },
     Setting { key: "http.tokens_file", slot: |c| Slot::Text(&mut c.http.tokens_file, |_| Ok(())) },
     Setting { key: "http.trust_username_header", slot: |c| Slot::Switch(&mut c.http.trust_username_header) },
+    Setting { key: "http.consumergroup_lag", slot: |c| Slot::Switch(&mut c.http.consumergroup_lag) },
     Setting { key: "gateway.listen", slot: |c| Slot::Text(&mut c.gateway.listen, check_listen) },
     Setting { key: "gateway.topic", slot: |c| Slot::Text(&mut c.gateway.topic, check_one_topic) },
     Setting {
@@ -165,6 +166,18 @@ pub(super) const SETTINGS: [Setting; 41] = [
     Setting {
         key: "retention.batch_flows",
         slot: |c| Slot::Size(&mut c.retention.batch_flows, range(1, 10_000, "flows")),
+    },
+    Setting {
+        key: "telemetry.otlp_endpoint",
+        slot: |c| Slot::Text(&mut c.telemetry.otlp_endpoint, check_service),
+    },
+    Setting {
+        key: "telemetry.sample_percent",
+        slot: |c| Slot::Long(&mut c.telemetry.sample_percent, range(0, 100, "batches of a hundred")),
+    },
+    Setting {
+        key: "telemetry.service_name",
+        slot: |c| Slot::Text(&mut c.telemetry.service_name, |_| Ok(())),
     },
     Setting { key: "schema.mode", slot: |c| Slot::Choice(&mut c.schema.mode) },
     Setting {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Finding, clocks, judged, sessions, storage, unit::count};
 use crate::{
     config::Config,
-    postgres::look::{Facts, Index, Missing, WANTED_INDEXES, WantedIndex},
+    postgres::look::{Facts, Indexes, Missing, WANTED_INDEXES, WantedIndex},
 };
 
 pub(super) const REACHABLE: &str = "postgres.reachable";
@@ -174,9 +174,9 @@ fn rights(missing: &[Missing], user: &str) -> Vec<Finding> {
     missing.iter().map(judge).collect()
 }
 
-fn indexes(there: &[Index], gone: &[&str]) -> Vec<Finding> {
+fn indexes(there: &Indexes, gone: &[&str]) -> Vec<Finding> {
     const CHECK: &str = "postgres.indexes";
-    if there.is_empty() {
+    if there.there.is_empty() {
         return vec![Finding::skipped(CHECK, "there are no tables yet")];
     }
     // Of a table that is not there the index is the least.
@@ -186,20 +186,19 @@ fn indexes(there: &[Index], gone: &[&str]) -> Vec<Finding> {
 }
 
 /// What is wrong with one index, if anything is.
-fn index(wanted: &WantedIndex, there: &[Index]) -> Option<Finding> {
+fn index(wanted: &WantedIndex, there: &Indexes) -> Option<Finding> {
     const CHECK: &str = "postgres.indexes";
-    let fits = |index: &&Index| wanted.fits(index);
     let (table, columns) = (wanted.table, wanted.columns);
-    if there.iter().filter(fits).any(|index| index.valid) {
+    let mut fitting = there.there.iter().filter(|index| wanted.fits(index)).peekable();
+    let broken = fitting.peek().map(|index| index.name.as_str());
+    if fitting.any(|index| index.valid) {
         return None;
     }
-    let (said, advice) = if let Some(broken) = there.iter().find(fits) {
-        let name = &broken.name;
+    let statements = there.mending(wanted).join("; ");
+    let (said, advice) = if let Some(name) = broken {
         (
             format!("index {name} on {table} ({columns}) is not valid: its making was broken off"),
-            format!(
-                "REINDEX INDEX CONCURRENTLY {name}; if that finds a key twice, take one of the rows out first"
-            ),
+            format!("{statements}; if that finds a key twice, take one of the rows out first"),
         )
     } else {
         let effect = if wanted.unique {
@@ -207,7 +206,7 @@ fn index(wanted: &WantedIndex, there: &[Index]) -> Option<Finding> {
         } else {
             "what looks for these reads the whole table"
         };
-        (format!("{table} has no {}: {effect}", wanted.described()), wanted.statement())
+        (format!("{table} has no {}: {effect}", wanted.described()), statements)
     };
     let finding =
         if wanted.unique { Finding::fail(CHECK, said, advice) } else { Finding::warn(CHECK, said, advice) };
@@ -223,6 +222,7 @@ pub(super) fn of_most(used: i64, most: i64) -> String {
 mod tests {
     use super::super::Verdict;
     use super::*;
+    use crate::postgres::look::Index;
 
     fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -252,12 +252,15 @@ mod tests {
 
     fn index(table: &str, columns: &str, unique: bool, valid: bool) -> Index {
         let name = format!("{table}_{}", columns.len());
-        Index { name, table: table.into(), columns: columns.into(), rows: None, unique, valid }
+        let (table, columns) = (table.into(), columns.into());
+        Index { name, table, columns, rows: None, unique, valid, part_of: None }
     }
 
     #[test]
     fn an_index_that_is_not_unique_or_not_valid_does_not_do() {
-        let of = |there: &[Index]| super::index(&unique_steps(), there);
+        let of = |there: &[Index]| {
+            super::index(&unique_steps(), &Indexes { there: there.to_vec(), ..Indexes::default() })
+        };
         assert_eq!(of(&[index("steps", "flowinstanceid, stepid", true, true)]), None);
         let plain = of(&[index("steps", "flowinstanceid, stepid", false, true)]).unwrap();
         assert!(plain.verdict == Verdict::Fail && plain.advice.unwrap().starts_with("CREATE UNIQUE INDEX"));

@@ -33,6 +33,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 pub async fn drain(recorder: &Recorder, spool: &Spool, folder: &Path, stop: CancellationToken) {
     let moving = async {
         let mut seldom = Seldom::default();
+        metrics::gateway_spool_bytes(spool.bytes());
         loop {
             spool.filled().await;
             let mut pauses = ExponentialBuilder::new()

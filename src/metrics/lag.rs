@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{LAG_RECORDS, LAG_SECONDS, write_head};
+use super::{CONSUMERGROUP_LAG, LAG_RECORDS, LAG_SECONDS, Metric, STORED_OFFSET, write_head};
 
 /// Lag of one partition.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +15,8 @@ pub struct LagSample {
     pub records: u64,
     /// Age of the oldest of them in seconds; 0 where there is none, nothing where unknown.
     pub seconds: Option<f64>,
+    /// Offset behind what is stored; nothing where nothing is.
+    pub stored: Option<i64>,
 }
 
 /// Lag of the partitions that this member owns. A series is there from [`set`](Self::set) to [`remove`](Self::remove).
@@ -25,8 +27,8 @@ pub struct LagTable {
 
 impl LagTable {
     /// The lag of a partition is now this.
-    pub fn set(&self, topic: &str, partition: i32, records: u64, seconds: Option<f64>) {
-        self.lock().insert((topic.to_owned(), partition), LagSample { records, seconds });
+    pub fn set(&self, topic: &str, partition: i32, lag: LagSample) {
+        self.lock().insert((topic.to_owned(), partition), lag);
     }
 
     /// The partition is not ours any more: its series vanish.
@@ -55,21 +57,25 @@ impl LagTable {
         (!samples.is_empty()).then(|| samples.values().map(|sample| sample.records).sum())
     }
 
-    /// Appends both metrics in Prometheus' text format.
-    pub(super) fn render(&self, text: &mut String) {
+    /// Appends all metrics of the lag in Prometheus' text format; `group` is the one that an alias is for.
+    pub(super) fn render(&self, text: &mut String, group: Option<&str>) {
         let samples = self.lock();
-        let labels = |topic: &str, partition: i32| {
-            format!("{{topic=\"{}\",partition=\"{partition}\"}}", escaped(topic))
-        };
-        write_head(text, &LAG_RECORDS);
-        for ((topic, partition), sample) in samples.iter() {
-            let _ = writeln!(text, "{}{} {}", LAG_RECORDS.name, labels(topic, *partition), sample.records);
-        }
-        write_head(text, &LAG_SECONDS);
-        for ((topic, partition), sample) in samples.iter() {
-            if let Some(seconds) = sample.seconds {
-                let _ = writeln!(text, "{}{} {seconds}", LAG_SECONDS.name, labels(topic, *partition));
+        let mut write = |metric: &Metric, more: &str, value: &dyn Fn(&LagSample) -> Option<f64>| {
+            write_head(text, metric);
+            for ((topic, partition), sample) in samples.iter() {
+                if let Some(value) = value(sample) {
+                    let (name, topic) = (metric.name, escaped(topic));
+                    let _ =
+                        writeln!(text, "{name}{{{more}topic=\"{topic}\",partition=\"{partition}\"}} {value}");
+                }
             }
+        };
+        write(&LAG_RECORDS, "", &|sample| Some(exact(sample.records)));
+        write(&LAG_SECONDS, "", &|sample| sample.seconds);
+        write(&STORED_OFFSET, "", &|sample| Some(exact(u64::try_from(sample.stored?).ok()?)));
+        if let Some(group) = group {
+            let group = format!("consumergroup=\"{}\",", escaped(group));
+            write(&CONSUMERGROUP_LAG, &group, &|sample| Some(exact(sample.records)));
         }
     }
 
@@ -77,6 +83,11 @@ impl LagTable {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, i32), LagSample>> {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "exact up to 2^53 records")]
+fn exact(records: u64) -> f64 {
+    records as f64
 }
 
 fn escaped(label: &str) -> String {

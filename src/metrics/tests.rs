@@ -1,3 +1,5 @@
+mod reference;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -30,8 +32,9 @@ fn rendered() -> String {
         gateway_also("sent");
         http_refused(401);
     });
-    exposition.lag().set("flow.history", 0, 7, Some(1.5));
-    exposition.lag().set("odd\"topic\\", 1, 0, None);
+    exposition.lag().set("flow.history", 0, LagSample { records: 7, seconds: Some(1.5), stored: Some(35) });
+    exposition.lag().set("odd\"topic\\", 1, LagSample { records: 0, seconds: None, stored: None });
+    let exposition = exposition.with_lag_of_group("the group");
     // As a busy server would: what upkeep folded has to be in the text.
     exposition.handle.run_upkeep();
     exposition.render()
@@ -168,17 +171,29 @@ fn histograms_have_the_buckets_of_their_metric() {
 #[test]
 fn the_series_of_a_revoked_partition_vanish() {
     let table = LagTable::default();
-    table.set("t", 0, 3, Some(1.0));
-    table.set("t", 1, 4, None);
+    table.set("t", 0, LagSample { records: 3, seconds: Some(1.0), stored: Some(9) });
+    table.set("t", 1, LagSample { records: 4, seconds: None, stored: None });
     assert_eq!(table.total_records(), Some(7));
     table.remove("t", 0);
     let mut text = String::new();
-    table.render(&mut text);
+    table.render(&mut text, None);
     assert!(!text.contains("partition=\"0\""), "{text}");
     assert!(text.contains("flowtrail_kafka_lag_records{topic=\"t\",partition=\"1\"} 4"), "{text}");
-    assert!(!text.contains("flowtrail_kafka_lag_seconds{"), "{text}");
+    for unknown in
+        ["flowtrail_kafka_lag_seconds{", "flowtrail_kafka_stored_offset{", "kafka_consumergroup_lag"]
+    {
+        assert!(!text.contains(unknown), "{text}");
+    }
     table.clear();
     assert_eq!(table.total_records(), None);
+}
+
+#[test]
+fn the_lag_goes_by_the_name_that_kafka_exporter_gives_it_where_that_is_wanted() {
+    let line =
+        "kafka_consumergroup_lag{consumergroup=\"the group\",topic=\"flow.history\",partition=\"0\"} 7\n";
+    let text = rendered();
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]
@@ -203,6 +218,7 @@ fn what_is_counted_by_reason_is_there_at_zero_before_it_first_happens() {
     {
         is_there(format!("{}{{reason=\"{}\"}}", DEAD_LETTERS.name, reject.reason()));
     }
+    is_there(format!("{}{{reason=\"{}\"}}", DEAD_LETTERS.name, crate::pipeline::sieve::REFUSED));
     for fault in [Fault::Retry, Fault::Reject, Fault::Halt] {
         is_there(format!("{}{{class=\"{}\"}}", POSTGRES_ERRORS.name, fault.name()));
     }

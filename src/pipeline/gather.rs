@@ -1,6 +1,9 @@
 //! A lane's first half: takes records, makes batches, and hands one over as soon as the writer is free for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{self, Duration},
+};
 
 use tokio::{
     sync::mpsc::{Receiver, Sender, UnboundedReceiver},
@@ -12,7 +15,11 @@ use super::{
     Chunk, Load,
     group::{Gathered, Limits},
 };
-use crate::{metrics, redaction::Rules};
+use crate::{
+    clock, metrics,
+    redaction::Rules,
+    telemetry::{BatchTrace, Tracer},
+};
 
 /// What a lane's gatherer is connected to.
 #[derive(Debug)]
@@ -24,13 +31,45 @@ pub struct Gatherer {
     /// The writer is free; one word for one batch.
     pub ready: Receiver<()>,
     /// Batches to the writer; never more than it was free for.
-    pub output: Sender<Gathered>,
+    pub(crate) output: Sender<HandedOver>,
     /// Bounds of a batch.
     pub limits: Limits,
     /// What is masked.
     pub rules: Option<Arc<Rules>>,
     /// How long a batch waits for more while the writer is free.
     pub linger: Duration,
+    /// Makes traces of batches, where that is wanted.
+    pub(crate) tracer: Option<Tracer>,
+}
+
+/// A batch on its way to the writer.
+#[derive(Debug)]
+pub(crate) struct HandedOver {
+    /// The batch.
+    pub(crate) gathered: Gathered,
+    /// Its trace so far.
+    pub(crate) trace: BatchTrace,
+}
+
+/// How a batch is getting on.
+struct Making {
+    began: time::Instant,
+    decoding: Duration,
+    trace: BatchTrace,
+}
+
+impl Making {
+    fn begin(tracer: Option<&Tracer>) -> Self {
+        let trace = tracer.map_or_else(BatchTrace::default, Tracer::batch);
+        Self { began: clock::monotonic(), decoding: Duration::ZERO, trace }
+    }
+
+    fn done(mut self, gathered: Gathered) -> HandedOver {
+        metrics::stage("gather", self.began.elapsed());
+        metrics::stage("decode", self.decoding);
+        self.trace.handed_over(gathered.records.len(), gathered.rows, self.decoding);
+        HandedOver { gathered, trace: self.trace }
+    }
 }
 
 impl Gatherer {
@@ -39,6 +78,7 @@ impl Gatherer {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Gathered::new(self.limits).masking(self.rules.take());
         let mut due = Instant::now();
+        let mut making = Making::begin(None);
         let mut ended = false;
         while !(ended && batch.is_empty()) {
             let lingering = !ended && !batch.is_full() && Instant::now() < due;
@@ -46,7 +86,8 @@ impl Gatherer {
                 biased;
                 () = stop.cancelled() => return,
                 free = self.ready.recv(), if !batch.is_empty() && !lingering => {
-                    if free.is_none() || self.output.send(batch.take()).await.is_err() {
+                    let made = std::mem::replace(&mut making, Making::begin(None)).done(batch.take());
+                    if free.is_none() || self.output.send(made).await.is_err() {
                         return;
                     }
                 }
@@ -57,22 +98,27 @@ impl Gatherer {
                     };
                     if batch.is_empty() {
                         due = Instant::now() + self.linger;
+                        making = Making::begin(self.tracer.as_ref());
                     }
-                    self.add(&mut batch, chunk);
+                    self.add(&mut batch, &mut making, chunk);
                 }
                 () = sleep_until(due), if lingering && !batch.is_empty() => {}
             }
         }
     }
 
-    fn add(&self, batch: &mut Gathered, chunk: Chunk) {
+    fn add(&self, batch: &mut Gathered, making: &mut Making, chunk: Chunk) {
+        // Once for a chunk: a look at the clock for each record would show.
+        let began = clock::monotonic();
         metrics::events_consumed(u64::try_from(chunk.envelopes.len()).unwrap_or(u64::MAX));
         for envelope in chunk.envelopes {
+            making.trace.add(&envelope);
             batch.add(envelope);
         }
         for (lease, next) in &chunk.hollow {
             batch.add_hollow(lease, *next);
         }
         self.load.remove(chunk.bytes);
+        making.decoding += began.elapsed();
     }
 }

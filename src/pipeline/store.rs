@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Envelope,
     consume::Command,
+    gather::HandedOver,
     group::{Gathered, Limits, Reached, last_record},
     sieve::Sieve,
     watermark::{Found, Ledger, Verdict, judge},
@@ -33,7 +34,7 @@ use crate::{
     },
     redaction::Rules,
     retention::Sparing,
-    telemetry::Seldom,
+    telemetry::{BatchTrace, Seldom},
 };
 
 /// A batch whose write takes longer than this is given up with its session, and tried again in another: a server
@@ -57,7 +58,7 @@ pub struct Writer<D> {
     /// What retention would take away at once is not stored.
     pub(crate) sparing: Option<Arc<Sparing>>,
     /// Batches.
-    pub input: Receiver<Gathered>,
+    pub(crate) input: Receiver<HandedOver>,
     /// Says that the next batch may come.
     pub ready: Sender<()>,
     /// To the consumer.
@@ -78,6 +79,8 @@ struct Job {
     rules: Option<Arc<Rules>>,
     /// Dead letters that are on their topic.
     mirrored: HashSet<(Partition, Offset)>,
+    /// Ends with the job.
+    trace: BatchTrace,
 }
 
 /// What became of a batch.
@@ -96,10 +99,10 @@ impl<D: Database> Writer<D> {
             if self.ready.send(()).await.is_err() {
                 return Ok(());
             }
-            let Some(Some(gathered)) = stop.run_until_cancelled(self.input.recv()).await else {
+            let Some(Some(handed)) = stop.run_until_cancelled(self.input.recv()).await else {
                 return Ok(());
             };
-            let Some(mut job) = prepare(gathered, &ledger) else { continue };
+            let Some(mut job) = prepare(handed, &ledger) else { continue };
             self.spare(&mut job.batch);
             let Some(written) = self.store(&mut session, &mut job, &stop).await? else { return Ok(()) };
             match written {
@@ -127,7 +130,7 @@ impl<D: Database> Writer<D> {
             if !self.mirror(job, stop).await {
                 return Ok(None);
             }
-            let refusal = match self.write_until_decided(session, &job.batch, stop).await? {
+            let refusal = match self.write_until_decided(session, &job.batch, &job.trace, stop).await? {
                 None => return Ok(None),
                 Some(Outcome::Written(written)) => return Ok(Some(written)),
                 Some(Outcome::Refused(refusal)) => refusal,
@@ -201,7 +204,7 @@ impl<D: Database> Writer<D> {
         let mut sieve = Sieve::new(records, job.limits, job.rules.clone(), refusal);
         while let Some(fold) = sieve.next() {
             let piece = Batch { fold, ..Batch::default() };
-            match self.write_until_decided(session, &piece, stop).await? {
+            match self.write_until_decided(session, &piece, &job.trace, stop).await? {
                 None => return Ok(None),
                 Some(Outcome::Written(written)) => {
                     if let Written::Stored(tally) = written {
@@ -234,12 +237,16 @@ impl<D: Database> Writer<D> {
         &self,
         session: &mut Option<D::Session>,
         batch: &Batch,
+        trace: &BatchTrace,
         stop: &CancellationToken,
     ) -> Result<Option<Outcome>, StoreError> {
         let (mut delays, mut trouble) = (self.delays(), Seldom::default());
         let mut since = None;
         loop {
-            match self.try_write(session, batch).await {
+            let attempt = trace.attempt();
+            let tried = self.try_write(session, batch).await;
+            attempt.end(tried.as_ref().err().map(|trouble| trouble.fault().name()));
+            match tried {
                 Ok(outcome) => {
                     self.health.met(Condition::Database);
                     if let Some(since) = since {
@@ -340,7 +347,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// What is to be written of what was gathered. Partitions whose lease has ended move no offset and keep no dead
 /// letter; if that is all of them, there is nothing to write.
-fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
+fn prepare(HandedOver { gathered, trace }: HandedOver, ledger: &Ledger) -> Option<Job> {
     metrics::batch(gathered.rows, gathered.bytes);
     metrics::events_merged(gathered.merged);
     for (oddity, times) in &gathered.sanitized {
@@ -370,6 +377,7 @@ fn prepare(gathered: Gathered, ledger: &Ledger) -> Option<Job> {
         limits,
         rules,
         mirrored: HashSet::new(),
+        trace,
     })
 }
 

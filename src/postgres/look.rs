@@ -26,9 +26,10 @@ mod index;
 mod now;
 mod rights;
 
+pub(crate) use self::index::question;
 pub use self::{
     disk::{Disk, Room},
-    index::{Index, WANTED_INDEXES, WantedIndex},
+    index::{Index, Indexes, WANTED_INDEXES, WantedIndex},
     now::{Connections, Holder, Replica, Slot, Transaction, Wraparound},
     rights::{Missing, NEEDED_RIGHTS},
 };
@@ -58,7 +59,7 @@ pub struct Facts {
     /// Rights that this user lacks.
     pub missing_rights: Answer<Vec<Missing>>,
     /// Indexes of the tables.
-    pub indexes: Answer<Vec<Index>>,
+    pub indexes: Answer<Indexes>,
     /// Sessions, and how many there may be.
     pub connections: Answer<Connections>,
     /// Transactions that are open, the oldest first.

@@ -48,7 +48,7 @@ pub(super) enum Plain<'a> {
 static REPLACE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE steps t SET ({STEP_COLUMNS}) = ROW ({}) FROM ft_stage_step s WHERE t.ctid = s.at AND t.xmin = s.by \
-         AND t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid",
+         AND t.flowinstanceid = ANY (ARRAY[s.flowinstanceid]) AND t.stepid = s.stepid",
         qualified("s", STEP_COLUMNS)
     )
 });
@@ -56,7 +56,7 @@ static REPLACE_STEPS: LazyLock<String> = LazyLock::new(|| {
 /// The condition is looked at again on the newest version of a row, should another transaction have changed it.
 static UPDATE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "UPDATE steps t SET {} FROM ft_stage_step s WHERE s.known AND t.flowinstanceid = s.flowinstanceid \
+        "UPDATE steps t SET {} FROM ft_stage_step s WHERE s.known AND t.flowinstanceid = ANY (ARRAY[s.flowinstanceid]) \
          AND t.stepid = s.stepid AND t.execution = s.execution AND {}",
         STEP.set("t", "s"),
         STEP.changes("t", "s"),
@@ -84,7 +84,7 @@ static INSERT_STEPS: LazyLock<[String; 2]> = LazyLock::new(|| {
 static REPLACE_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE flowstate t SET ({RUN_COLUMNS}) = ROW ({}), executiontime = {} FROM ft_stage_run s \
-         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = s.flowinstanceid",
+         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = ANY (ARRAY[s.flowinstanceid])",
         qualified("s", RUN_COLUMNS),
         execution_time("s.starttime", "s.endtime"),
     )
@@ -94,7 +94,7 @@ static REPLACE_RUNS: LazyLock<String> = LazyLock::new(|| {
 pub(super) static UPDATE_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE flowstate t SET {}, executiontime = {} FROM ft_stage_run s \
-         WHERE s.known AND t.flowinstanceid = s.flowinstanceid AND {}",
+         WHERE s.known AND t.flowinstanceid = ANY (ARRAY[s.flowinstanceid]) AND {}",
         RUN.set("t", "s"),
         RUN.execution_time("t", "s"),
         RUN.changes("t", "s"),

@@ -34,7 +34,7 @@ static REPLACE_STEPS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE steps t SET ({STEP_COLUMNS}) = ROW ({}) \
          FROM {} AS s (flowinstanceid, stepid, execution, at, by, place, {STEP_COLUMNS}) \
-         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid \
+         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = ANY (ARRAY[s.flowinstanceid]) AND t.stepid = s.stepid \
          RETURNING s.place",
         qualified("s", STEP_COLUMNS),
         unfolded(STEP_TYPES),
@@ -45,7 +45,7 @@ static REPLACE_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE flowstate t SET ({RUN_COLUMNS}) = ROW ({}), executiontime = {} \
          FROM {} AS s (flowinstanceid, run, at, by, place, {RUN_COLUMNS}) \
-         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = s.flowinstanceid RETURNING s.place",
+         WHERE t.ctid = s.at AND t.xmin = s.by AND t.flowinstanceid = ANY (ARRAY[s.flowinstanceid]) RETURNING s.place",
         qualified("s", RUN_COLUMNS),
         execution_time("s.starttime", "s.endtime"),
         unfolded(RUN_TYPES),

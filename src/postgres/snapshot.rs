@@ -11,7 +11,7 @@ use crate::{
 /// Each distinct snapshot once; none of a flow that was deleted for ever.
 const PUT: &str = "INSERT INTO ft_snapshot (flowinstanceid, stepid, hash, data) \
     SELECT u.* FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS u(flow, step, hash, data) \
-    WHERE NOT EXISTS (SELECT FROM ft_tombstone d WHERE d.flowinstanceid = u.flow AND d.before IS NULL) \
+    WHERE (SELECT true FROM ft_tombstone d WHERE d.flowinstanceid = u.flow AND d.before IS NULL LIMIT 1) IS NULL \
     ON CONFLICT DO NOTHING";
 
 /// Writes the snapshots of flows in the transaction that is open.

@@ -4,8 +4,10 @@
 //! greatest of them, and naming an original counts there. Each statement is one rule of the merge law; the order is
 //! that of the law: what is deleted goes first, then rows join rows of their key, then facts move rows.
 //!
-//! The tables are met by the keys of what is staged, whatever the planner thinks of their sizes: a lateral query with
-//! a limit can't become the outer side of a join, nor can a scalar one.
+//! The tables are met by the keys of what is staged, whatever the planner thinks of their sizes and however its version
+//! weighs what is switched off: a lateral query with a limit or an offset can't become the outer side of a join, nor can a
+//! scalar one. Tables that are changed can't be asked like that. Their flow is `= ANY (ARRAY[…])` of one, which an index
+//! finds and partitions are left out by, but no merge join: for that the planner would read all of an index in its order.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -39,46 +41,54 @@ const SINGLE_RUNS: &str = "SELECT flowinstanceid, run FROM flowstate t WHERE flo
 const STAGE_FLOWS: &str = "INSERT INTO ft_stage_flow SELECT * FROM unnest($1::text[], $2::boolean[])";
 
 /// Originals that the flows name now; they may lose them.
-const STAGE_NAMED: &str = "INSERT INTO ft_stage_named SELECT t.rerunofflowinstanceid FROM flowstate t \
-    JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerunofflowinstanceid IS NOT NULL";
+const STAGE_NAMED: &str = "INSERT INTO ft_stage_named SELECT t.rerunofflowinstanceid FROM ft_stage_flow f \
+    CROSS JOIN LATERAL (SELECT * FROM flowstate t WHERE t.flowinstanceid = f.flowinstanceid LIMIT 1) t \
+    WHERE t.rerunofflowinstanceid IS NOT NULL";
 
 // Rule 7: the greatest deletion stays, null being the greatest. One that a runtime said is not forgotten as retention's is.
 const PUT_TOMBSTONES: &str = "INSERT INTO ft_tombstone AS t SELECT * FROM unnest($1::text[], $2::bigint[]) \
     ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before, removedat = NULL \
     WHERE t.before IS NOT NULL AND (excluded.before IS NULL OR excluded.before > t.before)";
 
-const DROP_STAGED_STEPS: &str = "DELETE FROM ft_stage_step s USING ft_tombstone d \
-    WHERE d.flowinstanceid = s.flowinstanceid AND (d.before IS NULL OR s.execution < d.before)";
-const DROP_STAGED_RUNS: &str = "DELETE FROM ft_stage_run s USING ft_tombstone d \
-    WHERE d.flowinstanceid = s.flowinstanceid AND (d.before IS NULL OR s.run < d.before)";
+const DROP_STAGED_STEPS: &str = "DELETE FROM ft_stage_step s WHERE (SELECT true FROM ft_tombstone d \
+    WHERE d.flowinstanceid = s.flowinstanceid AND (d.before IS NULL OR s.execution < d.before) LIMIT 1)";
+const DROP_STAGED_RUNS: &str = "DELETE FROM ft_stage_run s WHERE (SELECT true FROM ft_tombstone d \
+    WHERE d.flowinstanceid = s.flowinstanceid AND (d.before IS NULL OR s.run < d.before) LIMIT 1)";
 
 /// What is staged of payloads that are not kept any more.
 const STRIP_STAGED: [&str; 2] = [
-    "UPDATE ft_stage_step s SET stepdata = NULL, input = NULL, output = NULL, misc = NULL FROM ft_payload_mark m \
-     WHERE (SELECT true FROM ft_payload_mark LIMIT 1) AND m.flowinstanceid = s.flowinstanceid AND s.execution < m.before",
-    "UPDATE ft_stage_run s SET flowinput = NULL, flowoutput = NULL FROM ft_payload_mark m \
-     WHERE (SELECT true FROM ft_payload_mark LIMIT 1) AND m.flowinstanceid = s.flowinstanceid AND s.run < m.before",
+    "UPDATE ft_stage_step s SET stepdata = NULL, input = NULL, output = NULL, misc = NULL \
+     WHERE (SELECT true FROM ft_payload_mark LIMIT 1) AND (SELECT true FROM ft_payload_mark m \
+     WHERE m.flowinstanceid = s.flowinstanceid AND s.execution < m.before LIMIT 1)",
+    "UPDATE ft_stage_run s SET flowinput = NULL, flowoutput = NULL \
+     WHERE (SELECT true FROM ft_payload_mark LIMIT 1) AND (SELECT true FROM ft_payload_mark m \
+     WHERE m.flowinstanceid = s.flowinstanceid AND s.run < m.before LIMIT 1)",
 ];
 
 /// What a deletion removes of what is stored; runs go with [`DROP_RUNS`].
 const DROP_STORED: [&str; 5] = [
-    "DELETE FROM ft_payload_mark t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
-     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.before <= d.before)",
-    "DELETE FROM steps t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
-     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.execution < d.before)",
-    "DELETE FROM ft_superseded_step t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
-     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.execution < d.before)",
-    "DELETE FROM ft_rewind t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
-     AND d.flowinstanceid = f.flowinstanceid AND (d.before IS NULL OR t.before <= d.before)",
-    "DELETE FROM ft_snapshot t USING ft_stage_flow f, ft_tombstone d WHERE t.flowinstanceid = f.flowinstanceid \
-     AND d.flowinstanceid = f.flowinstanceid AND d.before IS NULL",
+    "DELETE FROM ft_payload_mark t USING ft_stage_flow f, ft_tombstone d \
+     WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
+     AND (d.before IS NULL OR t.before <= d.before)",
+    "DELETE FROM steps t USING ft_stage_flow f, ft_tombstone d \
+     WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
+     AND (d.before IS NULL OR t.execution < d.before)",
+    "DELETE FROM ft_superseded_step t USING ft_stage_flow f, ft_tombstone d \
+     WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
+     AND (d.before IS NULL OR t.execution < d.before)",
+    "DELETE FROM ft_rewind t USING ft_stage_flow f, ft_tombstone d \
+     WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
+     AND (d.before IS NULL OR t.before <= d.before)",
+    "DELETE FROM ft_snapshot t USING ft_stage_flow f, ft_tombstone d \
+     WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
+     AND d.before IS NULL",
 ];
 
 /// Rewinds that the tombstone leaves.
 const PUT_REWINDS: &str = "INSERT INTO ft_rewind (flowinstanceid, n, before) \
     SELECT r.id, r.n, r.before FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS r(id, n, before) \
-    WHERE NOT EXISTS (SELECT FROM ft_tombstone d \
-        WHERE d.flowinstanceid = r.id AND (d.before IS NULL OR r.before <= d.before)) \
+    WHERE (SELECT true FROM ft_tombstone d \
+        WHERE d.flowinstanceid = r.id AND (d.before IS NULL OR r.before <= d.before) LIMIT 1) IS NULL \
     ON CONFLICT DO NOTHING";
 
 // Rule 5: every run of the flows whose runs may change is in ft_run while this goes on; flowstate is made from it.
@@ -101,13 +111,13 @@ static PUT_RUNS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 const DROP_RUNS: &str = "DELETE FROM ft_run t USING ft_stage_flow f, ft_tombstone d WHERE f.runs \
-    AND t.flowinstanceid = f.flowinstanceid AND d.flowinstanceid = f.flowinstanceid \
+    AND d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
     AND (d.before IS NULL OR t.run < d.before)";
 
 // Rule 2: a row joins the row of its execution, wherever that is; one of a new execution waits among the superseded.
 static JOIN_SHOWN: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "UPDATE steps t SET {} FROM ft_stage_step s WHERE t.flowinstanceid = s.flowinstanceid \
+        "UPDATE steps t SET {} FROM ft_stage_step s WHERE t.flowinstanceid = ANY (ARRAY[s.flowinstanceid]) \
          AND t.stepid = s.stepid AND t.execution = s.execution AND {}",
         STEP.set("t", "s"),
         STEP.changes("t", "s"),
@@ -116,9 +126,9 @@ static JOIN_SHOWN: LazyLock<String> = LazyLock::new(|| {
 static JOIN_SUPERSEDED: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO ft_superseded_step AS t (flowinstanceid, stepid, execution, {STEP_COLUMNS}) \
-         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step s WHERE NOT EXISTS \
-            (SELECT FROM steps o WHERE o.flowinstanceid = s.flowinstanceid AND o.stepid = s.stepid \
-             AND o.execution = s.execution) \
+         SELECT flowinstanceid, stepid, execution, {STEP_COLUMNS} FROM ft_stage_step s WHERE \
+            (SELECT true FROM steps o WHERE o.flowinstanceid = s.flowinstanceid AND o.stepid = s.stepid \
+             AND o.execution = s.execution LIMIT 1) IS NULL \
          ON CONFLICT (flowinstanceid, stepid, execution) DO UPDATE SET {} WHERE {}",
         STEP.set("t", "excluded"),
         STEP.changes("t", "excluded"),
@@ -134,30 +144,32 @@ fn number(step: &str) -> String {
 // on below R no longer count. flowstate of a flow whose runs may change is out of date here; ft_run is not.
 static IMPLY: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "WITH again AS (
-            SELECT t.flowinstanceid, {number} AS n, t.execution FROM steps t
-                JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerun
-            UNION ALL SELECT t.flowinstanceid, {number}, t.execution FROM ft_superseded_step t
-                JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerun
-        ), known AS (
-            SELECT t.flowinstanceid, t.run FROM ft_run t JOIN ft_stage_flow f USING (flowinstanceid)
-            UNION SELECT t.flowinstanceid, t.run FROM flowstate t JOIN ft_stage_flow f USING (flowinstanceid)
-                WHERE NOT f.runs
-        )
-        INSERT INTO ft_rewind (flowinstanceid, n, before)
-        SELECT DISTINCT a.flowinstanceid, a.n, k.run FROM again a JOIN known k USING (flowinstanceid)
-        WHERE a.n IS NOT NULL AND a.execution >= k.run AND NOT EXISTS (SELECT FROM ft_tombstone d
-            WHERE d.flowinstanceid = a.flowinstanceid AND (d.before IS NULL OR k.run <= d.before))
+        "INSERT INTO ft_rewind (flowinstanceid, n, before)
+        SELECT DISTINCT f.flowinstanceid, again.n, known.run FROM ft_stage_flow f
+        CROSS JOIN LATERAL (
+            SELECT t.run FROM ft_run t WHERE t.flowinstanceid = f.flowinstanceid
+            UNION SELECT t.run FROM flowstate t WHERE t.flowinstanceid = f.flowinstanceid AND NOT f.runs
+            OFFSET 0
+        ) known
+        CROSS JOIN LATERAL (
+            SELECT {number} AS n FROM steps t
+                WHERE t.flowinstanceid = f.flowinstanceid AND t.rerun AND t.execution >= known.run
+            UNION ALL SELECT {number} FROM ft_superseded_step t
+                WHERE t.flowinstanceid = f.flowinstanceid AND t.rerun AND t.execution >= known.run
+            OFFSET 0
+        ) again
+        WHERE again.n IS NOT NULL AND (SELECT true FROM ft_tombstone d WHERE d.flowinstanceid = f.flowinstanceid
+            AND (d.before IS NULL OR known.run <= d.before) LIMIT 1) IS NULL
         ON CONFLICT DO NOTHING",
         number = number("t.stepid"),
     )
 });
 
-/// Whether a fact supersedes an execution.
+/// True if a fact supersedes an execution, else null.
 fn reached(row: &str) -> String {
     format!(
-        "EXISTS (SELECT FROM ft_rewind w WHERE w.flowinstanceid = {row}.flowinstanceid \
-         AND {row}.execution < w.before AND (w.n IS NULL OR w.n <= {}))",
+        "(SELECT true FROM ft_rewind w WHERE w.flowinstanceid = {row}.flowinstanceid \
+         AND {row}.execution < w.before AND (w.n IS NULL OR w.n <= {}) LIMIT 1)",
         number(&format!("{row}.stepid")),
     )
 }
@@ -168,16 +180,17 @@ static SUPERSEDE: LazyLock<String> = LazyLock::new(|| {
         "steps",
         "ft_superseded_step",
         "ft_stage_flow f",
-        &format!("t.flowinstanceid = f.flowinstanceid AND {}", reached("t")),
+        &format!("t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND {}", reached("t")),
     )
 });
 
 /// Shown executions below one that has come and is not reached.
 static OVERTAKE: LazyLock<String> = LazyLock::new(|| {
     let later = format!(
-        "t.flowinstanceid = s.flowinstanceid AND t.stepid = s.stepid AND EXISTS (SELECT FROM ft_superseded_step o \
+        "t.flowinstanceid = ANY (ARRAY[s.flowinstanceid]) AND t.stepid = s.stepid \
+         AND (SELECT true FROM ft_superseded_step o \
             WHERE o.flowinstanceid = t.flowinstanceid AND o.stepid = t.stepid AND o.execution > t.execution \
-            AND NOT {})",
+            AND {} IS NULL LIMIT 1)",
         reached("o"),
     );
     move_step("steps", "ft_superseded_step", STAGED_KEYS, &later)
@@ -186,14 +199,14 @@ static OVERTAKE: LazyLock<String> = LazyLock::new(|| {
 /// The greatest execution that is not reached, for steps that have come and of which none is shown.
 static SHOW: LazyLock<String> = LazyLock::new(|| {
     let greatest = format!(
-        "(SELECT DISTINCT ON (o.flowinstanceid, o.stepid) o.flowinstanceid, o.stepid, o.execution \
-          FROM {STAGED_KEYS} JOIN ft_superseded_step o USING (flowinstanceid, stepid) \
-          WHERE NOT {} AND NOT EXISTS (SELECT FROM steps n \
-            WHERE n.flowinstanceid = o.flowinstanceid AND n.stepid = o.stepid) \
-          ORDER BY o.flowinstanceid, o.stepid, o.execution DESC) AS g",
+        "(SELECT s.flowinstanceid, s.stepid, o.execution FROM {STAGED_KEYS} CROSS JOIN LATERAL \
+            (SELECT o.execution FROM ft_superseded_step o WHERE o.flowinstanceid = s.flowinstanceid \
+             AND o.stepid = s.stepid AND {} IS NULL ORDER BY o.execution DESC LIMIT 1) o \
+          WHERE (SELECT true FROM steps n \
+            WHERE n.flowinstanceid = s.flowinstanceid AND n.stepid = s.stepid LIMIT 1) IS NULL OFFSET 0) AS g",
         reached("o"),
     );
-    let same = "t.flowinstanceid = g.flowinstanceid AND t.stepid = g.stepid AND t.execution = g.execution";
+    let same = "t.flowinstanceid = ANY (ARRAY[g.flowinstanceid]) AND t.stepid = g.stepid AND t.execution = g.execution";
     move_step("ft_superseded_step", "steps", &greatest, same)
 });
 
@@ -208,8 +221,8 @@ fn move_step(from: &str, to: &str, using: &str, which: &str) -> String {
 }
 
 const HIDE_FLOWS: &str = "DELETE FROM flowstate t USING ft_stage_flow f WHERE f.runs \
-    AND t.flowinstanceid = f.flowinstanceid \
-    AND NOT EXISTS (SELECT FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid)";
+    AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
+    AND (SELECT true FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid LIMIT 1) IS NULL";
 
 // Rules 4 and 5: the greatest run whole; app, flow name, user and version from the next lower run where missing;
 // parents and original the greatest over all runs; the least run's input.
@@ -252,8 +265,9 @@ static SHOW_FLOWS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-const STAGE_NAMED_NOW: &str = "INSERT INTO ft_stage_named SELECT t.rerunofflowinstanceid FROM flowstate t \
-    JOIN ft_stage_flow f USING (flowinstanceid) WHERE t.rerunofflowinstanceid IS NOT NULL \
+const STAGE_NAMED_NOW: &str = "INSERT INTO ft_stage_named SELECT t.rerunofflowinstanceid FROM ft_stage_flow f \
+    CROSS JOIN LATERAL (SELECT * FROM flowstate t WHERE t.flowinstanceid = f.flowinstanceid LIMIT 1) t \
+    WHERE t.rerunofflowinstanceid IS NOT NULL \
     UNION ALL SELECT flowinstanceid FROM ft_stage_flow";
 
 // Rule 6: derived, never incremented.
@@ -261,11 +275,11 @@ const COUNT_RERUNS: &str = "UPDATE flowstate t SET reruncount = c.reruns FROM (
         SELECT n.flowinstanceid, (SELECT count(*) FROM flowstate o WHERE o.rerunofflowinstanceid = n.flowinstanceid
             AND o.flowinstanceid <> n.flowinstanceid)::integer AS reruns
         FROM (SELECT DISTINCT flowinstanceid FROM ft_stage_named) n
-    ) c WHERE t.flowinstanceid = c.flowinstanceid AND t.reruncount IS DISTINCT FROM c.reruns";
+    ) c WHERE t.flowinstanceid = ANY (ARRAY[c.flowinstanceid]) AND t.reruncount IS DISTINCT FROM c.reruns";
 
 /// A single run is in flowstate alone.
 const FOLD_RUNS: &str = "DELETE FROM ft_run t USING ft_stage_flow f WHERE f.runs \
-    AND t.flowinstanceid = f.flowinstanceid \
+    AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
     AND (SELECT count(*) FROM ft_run o WHERE o.flowinstanceid = f.flowinstanceid) = 1";
 
 /// Writes flows, which come sorted by id, in a transaction that holds the exclusive lock and stays open.

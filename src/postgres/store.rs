@@ -28,6 +28,17 @@ pub enum Trouble {
     Halt(StoreError),
 }
 
+impl Trouble {
+    /// What follows from it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Retry(_) => Fault::Retry,
+            Self::Refused(_) => Fault::Reject,
+            Self::Halt(_) => Fault::Halt,
+        }
+    }
+}
+
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -150,6 +150,7 @@ async fn run(
         sparing: Sparing::compile(&config.retention).map_err(CollectError::from)?.map(Arc::new),
         commands: &commands,
         tally: &tally,
+        tracer: None,
         stop: &stop_lanes,
     };
     let inputs: Vec<LaneInput> =

@@ -3,8 +3,6 @@
 //! Of a flow the first policy that it is under decides, whatever its age: a policy for failures before one for the rest
 //! keeps failures longer than the rest.
 
-use std::time::Duration;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -163,15 +161,15 @@ impl Policies {
 impl Policy {
     fn compile(policy: &RetentionPolicy) -> Result<Self, String> {
         let pattern = |pattern: &str| if pattern == "*" { Ok(None) } else { Glob::new(pattern).map(Some) };
-        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let bounded = |micros: u128| i64::try_from(micros).unwrap_or(i64::MAX);
         Ok(Self {
             name: policy.name.clone(),
             app: pattern(&policy.app).map_err(|why| format!("app: {why}"))?,
             flow: pattern(&policy.flow).map_err(|why| format!("flow: {why}"))?,
             statuses: policy.statuses.iter().map(|status| glob::lower(status)).collect(),
             unfinished: policy.unfinished,
-            age: micros(policy.age),
-            payloads_after: policy.payloads_after.map(micros),
+            age: bounded(policy.age.as_micros()),
+            payloads_after: policy.payloads_after.map(|after| bounded(after.as_micros())),
             keeps_below: policy.keep.map_or(0, Share::of_all),
         })
     }

@@ -1,9 +1,11 @@
 //! The tables as they are beside what the changes made them.
 
+use std::sync::LazyLock;
+
 use tokio_postgres::{Client, Row};
 
 use super::{SchemaError, failed};
-use crate::postgres::look::{Index, WANTED_INDEXES, WantedIndex};
+use crate::postgres::look::{Index, Indexes, WANTED_INDEXES, WantedIndex, question};
 
 const COLUMNS: &str = include_str!("columns.txt");
 
@@ -43,9 +45,11 @@ pub(super) async fn compare(
     tables.dedup();
     let rows = client.query(FOUND, &[&tables]).await.map_err(failed("reading the columns of the tables"))?;
     let found: Vec<Found> = rows.iter().map(Found::of).collect();
-    let rows =
-        client.query(INDEXES, &[&tables]).await.map_err(failed("reading the indexes of the tables"))?;
-    let indexes: Vec<Index> = rows.iter().map(Index::of).collect();
+    let rows = client
+        .query(INDEXES.as_str(), &[&tables])
+        .await
+        .map_err(failed("reading the indexes of the tables"))?;
+    let indexes = Indexes::of(&rows);
     let (gone, tables): (Vec<&str>, Vec<&str>) =
         tables.into_iter().partition(|table| found.iter().all(|column| column.table != *table));
     let mut differences: Vec<Difference> = gone.into_iter().map(no_table).collect();
@@ -57,7 +61,7 @@ pub(super) async fn compare(
         let of_table: Vec<&WantedIndex> =
             wanted_indexes.iter().copied().filter(|index| index.table == table).collect();
         differences.extend(of_table.iter().filter_map(|index| no_index(index, &indexes)));
-        let there = indexes.iter().filter(|index| index.table == table);
+        let there = indexes.there.iter().filter(|index| index.table == table);
         differences.extend(there.filter_map(|index| too_narrow(index, &of_table)));
     }
     Ok(differences)
@@ -157,17 +161,11 @@ impl Found {
 }
 
 /// As [`FOUND`], so without the condition, of which the definition speaks too.
-const INDEXES: &str = "SELECT i.relname::text, c.relname::text,
-        (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
-            WHERE a.attrelid = x.indexrelid AND a.attnum <= x.indnkeyatts),
-        CASE WHEN x.indpred IS NOT NULL THEN '' END, x.indisunique, x.indisvalid AND x.indisready
-    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
-    WHERE x.indrelid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 2, 1";
-
-fn fits(wanted: &WantedIndex, index: &Index) -> bool {
-    let found = Index { rows: index.rows.as_ref().and(wanted.rows).map(str::to_owned), ..index.clone() };
-    wanted.fits(&found) && wanted.rows.is_some() == index.rows.is_some()
-}
+static INDEXES: LazyLock<String> = LazyLock::new(|| {
+    let columns = "(SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+            WHERE a.attrelid = x.indexrelid AND a.attnum <= x.indnkeyatts)";
+    question(columns, "CASE WHEN x.indpred IS NOT NULL THEN '' END")
+});
 
 fn no_table(table: &str) -> Difference {
     Difference {
@@ -250,19 +248,18 @@ fn foreign(found: &Found, wanted: &[&Column<'_>]) -> Option<Difference> {
     })
 }
 
-fn no_index(wanted: &WantedIndex, found: &[Index]) -> Option<Difference> {
-    let fitting: Vec<&Index> = found.iter().filter(|index| fits(wanted, index)).collect();
-    if fitting.iter().any(|index| index.valid) {
+fn no_index(wanted: &WantedIndex, found: &Indexes) -> Option<Difference> {
+    let mut fitting = found.there.iter().filter(|index| wanted.fits(index)).peekable();
+    let broken = fitting.peek().map(|index| index.name.as_str());
+    if fitting.any(|index| index.valid) {
         return None;
     }
     let object = format!("{} ({})", wanted.table, wanted.columns);
-    let (said, mend) = match fitting.first() {
-        Some(Index { name, .. }) => {
-            (format!("index {name} on {object} is not valid"), format!("REINDEX INDEX CONCURRENTLY {name}"))
-        }
-        None => (format!("{} has no {}", wanted.table, wanted.described()), wanted.statement()),
+    let said = match broken {
+        Some(name) => format!("index {name} on {object} is not valid"),
+        None => format!("{} has no {}", wanted.table, wanted.described()),
     };
-    Some(Difference { object, said, mend, breaks: wanted.unique })
+    Some(Difference { object, said, mend: found.mending(wanted).join("; "), breaks: wanted.unique })
 }
 
 /// An index of somebody else that allows less rows than flowtrail writes.
@@ -270,7 +267,7 @@ fn too_narrow(found: &Index, wanted: &[&WantedIndex]) -> Option<Difference> {
     let holds =
         |columns: &str| columns.split(", ").all(|one| found.columns.split(", ").any(|other| one == other));
     let keys = || wanted.iter().filter(|index| index.unique);
-    if !found.unique || keys().any(|key| fits(key, found) || key.rows.is_none() && holds(key.columns)) {
+    if !found.unique || keys().any(|key| key.fits(found) || key.rows.is_none() && holds(key.columns)) {
         return None;
     }
     let (name, object) = (&found.name, format!("{} ({})", found.table, found.columns));

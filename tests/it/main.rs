@@ -28,8 +28,10 @@ mod groups;
 #[path = "../support/http.rs"]
 mod http_client;
 mod input;
+mod lag;
 mod law;
 mod lock_cost;
+mod monitoring;
 mod offsets;
 mod plans;
 mod poison;
@@ -55,5 +57,6 @@ mod servers;
 mod sharing;
 mod skew;
 mod topics;
+mod traces;
 mod traffic;
 mod verify;

@@ -11,6 +11,7 @@ use crate::{
     clock,
     http::Condition,
     kafka::{Lease, broker::Broker},
+    metrics::LagSample,
     model::{Offset, Partition},
     postgres::{Database, Stored, Trouble},
 };
@@ -108,7 +109,9 @@ impl<B: Broker, D: Database> Consume<B, D> {
             } else {
                 lease.oldest_waiting().map(|time| age(time).as_secs_f64())
             };
-            self.with.lag.set(&lease.partition.topic, lease.partition.number, records, seconds);
+            let stored = lease.stored().map(|stored| stored.0);
+            let Partition { topic, number } = &lease.partition;
+            self.with.lag.set(topic, *number, LagSample { records, seconds, stored });
             total += records;
         }
         self.with.health.note_lag(Some(total), now);

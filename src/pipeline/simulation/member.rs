@@ -52,6 +52,7 @@ impl Member {
             sparing: None,
             commands: &commands.0,
             tally: &Arc::default(),
+            tracer: None,
             stop: &stop,
         };
         let jitter = |lane: usize| id * 10 + u64::try_from(lane).unwrap();

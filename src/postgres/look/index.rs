@@ -1,5 +1,7 @@
 //! Indexes that the tables have to have, and those they have.
 
+use std::sync::LazyLock;
+
 use tokio_postgres::{Row, types::Type};
 
 use super::{Answer, Look};
@@ -24,10 +26,16 @@ const fn unique(table: &'static str, columns: &'static str) -> WantedIndex {
 impl WantedIndex {
     /// Whether an index does what this one is to do, whatever its name and whether it is valid.
     pub fn fits(&self, index: &Index) -> bool {
-        index.table == self.table
-            && index.columns == self.columns
-            && index.rows.as_deref() == self.rows
-            && index.unique >= self.unique
+        index.table == self.table && self.does(index)
+    }
+
+    /// As [`WantedIndex::fits`], of whatever table.
+    fn does(&self, index: &Index) -> bool {
+        let rows = match (self.rows, index.rows.as_deref()) {
+            (Some(wanted), Some(found)) => found.is_empty() || found == wanted,
+            (wanted, found) => wanted == found,
+        };
+        rows && index.columns == self.columns && index.unique >= self.unique
     }
 
     /// What it is, as `UNIQUE INDEX on (flowinstanceid, stepid)`.
@@ -35,15 +43,9 @@ impl WantedIndex {
         format!("{} on ({}){}", self.kind(), self.columns, self.condition())
     }
 
-    /// The statement that makes it beside those who write.
-    pub fn statement(&self) -> String {
-        format!(
-            "CREATE {} CONCURRENTLY ON {} ({}){}",
-            self.kind(),
-            self.table,
-            self.columns,
-            self.condition()
-        )
+    /// The statement that makes it, called like that, for a table or a partition, beside those who write.
+    fn beside_writers(&self, name: &str, table: &str) -> String {
+        format!("CREATE {} CONCURRENTLY{name} ON {table} ({}){}", self.kind(), self.columns, self.condition())
     }
 
     fn kind(&self) -> &'static str {
@@ -101,45 +103,140 @@ pub const WANTED_INDEXES: [WantedIndex; 25] = [
 pub struct Index {
     /// Its name.
     pub name: String,
-    /// Its table.
+    /// Its table or partition.
     pub table: String,
     /// Its columns, as Postgres writes them.
     pub columns: String,
-    /// Which rows are in it, as Postgres writes it; all if there is nothing.
+    /// Which rows are in it, as Postgres writes it; all if there is nothing, and empty text if that was not asked.
     pub rows: Option<String>,
     /// Whether it holds each key once.
     pub unique: bool,
-    /// Whether queries may use it and rows are put into it. One whose making was broken off is not.
+    /// Whether queries may use it and rows are put into it. One whose making was broken off is not; nor is one of a table in
+    /// partitions as long as a partition has none that is attached to it.
     pub valid: bool,
+    /// The index of a table in partitions that this one, of a partition, is attached to.
+    pub part_of: Option<String>,
 }
 
-/// All indexes of some tables. From Postgres 18 on it waits for whoever has locked one of them.
-const INDEXES: &str = "SELECT i.relname::text, c.relname::text,
-        (SELECT string_agg(pg_get_indexdef(x.indexrelid, k, true), ', ' ORDER BY k)
-            FROM generate_series(1, x.indnkeyatts) k),
-        pg_get_expr(x.indpred, x.indrelid), x.indisunique, x.indisvalid AND x.indisready
-    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
-    WHERE x.indrelid IN (SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 2, 1";
+/// The indexes of some tables, and the partitions of those that have any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Indexes {
+    /// All indexes, in the order of tables and names; also those of partitions.
+    pub there: Vec<Index>,
+    /// Tables in partitions, each with the name of one.
+    pub partitions: Vec<(String, String)>,
+}
 
-impl Index {
-    /// A row of name, table, columns, which rows, whether it is unique, whether it is valid.
-    pub(crate) fn of(row: &Row) -> Self {
-        Self {
-            name: row.get(0),
-            table: row.get(1),
-            columns: row.get(2),
-            rows: row.get(3),
-            unique: row.get(4),
-            valid: row.get(5),
+/// The question for indexes of the tables `$1` and of their partitions, with how columns and condition of an index are asked for.
+pub(crate) fn question(columns: &str, rows: &str) -> String {
+    format!(
+        "WITH ours AS (
+            SELECT c.oid, c.relname::text AS name, NULL::text AS whole FROM pg_class c
+                WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($1::text[]) t)
+            UNION ALL SELECT h.inhrelid, h.inhrelid::regclass::text, c.relname::text FROM pg_inherits h
+                JOIN pg_class c ON c.oid = h.inhparent AND c.relkind = 'p'
+                WHERE c.oid IN (SELECT to_regclass(t)::oid FROM unnest($1::text[]) t)
+        )
+        SELECT o.name, o.whole, CASE WHEN o.whole IS NULL THEN i.relname::text ELSE i.oid::regclass::text END,
+            {columns}, {rows}, x.indisunique, x.indisvalid AND x.indisready,
+            (SELECT w.relname::text FROM pg_inherits h JOIN pg_class w ON w.oid = h.inhparent WHERE h.inhrelid = i.oid)
+        FROM ours o LEFT JOIN (pg_index x JOIN pg_class i ON i.oid = x.indexrelid) ON x.indrelid = o.oid ORDER BY 1, 3"
+    )
+}
+
+/// From Postgres 18 on it waits for whoever has locked one of the tables.
+static QUESTION: LazyLock<String> = LazyLock::new(|| {
+    let columns = "(SELECT string_agg(pg_get_indexdef(x.indexrelid, k, true), ', ' ORDER BY k)
+            FROM generate_series(1, x.indnkeyatts) k)";
+    question(columns, "pg_get_expr(x.indpred, x.indrelid)")
+});
+
+impl Indexes {
+    /// What [`question`] is answered.
+    pub(crate) fn of(rows: &[Row]) -> Self {
+        let mut found = Self::default();
+        for row in rows {
+            let table: String = row.get(0);
+            let partition = row.get::<_, Option<String>>(1).map(|whole| (whole, table.clone()));
+            found.partitions.extend(partition);
+            found.there.extend(row.get::<_, Option<String>>(2).map(|name| Index {
+                name,
+                table,
+                columns: row.get(3),
+                rows: row.get(4),
+                unique: row.get(5),
+                valid: row.get(6),
+                part_of: row.get(7),
+            }));
         }
+        found.partitions.sort_unstable();
+        found.partitions.dedup();
+        found
+    }
+
+    /// The statements after which a wanted index is there and valid, each to be run by itself. They are for a wanted index that
+    /// is not: there is none, or one that is not valid.
+    ///
+    /// Others may write meanwhile. Of a table in partitions, Postgres makes an index `CONCURRENTLY` only partition by partition;
+    /// only the last statement, which takes these together, waits for those who write and lets them wait for a moment.
+    pub fn mending(&self, wanted: &WantedIndex) -> Vec<String> {
+        let broken = self.there.iter().find(|index| wanted.fits(index)).map(|index| index.name.as_str());
+        let of_table = self.partitions.iter().filter(|(table, _)| table == wanted.table);
+        let partitions: Vec<&str> = of_table.map(|(_, partition)| partition.as_str()).collect();
+        match broken {
+            _ if !partitions.is_empty() => {
+                let mut statements = self.mending_parts(wanted, &partitions, broken);
+                if broken.is_none() {
+                    let (kind, table, columns) = (wanted.kind(), wanted.table, wanted.columns);
+                    // It takes in the indexes of partitions that it finds.
+                    statements.push(format!("CREATE {kind} ON {table} ({columns}){}", wanted.condition()));
+                }
+                statements
+            }
+            Some(name) => vec![format!("REINDEX INDEX CONCURRENTLY {name}")],
+            None => vec![wanted.beside_writers("", wanted.table)],
+        }
+    }
+
+    /// Makes what the partitions lack, and attaches it to the index of the whole where there is one.
+    fn mending_parts(&self, wanted: &WantedIndex, partitions: &[&str], whole: Option<&str>) -> Vec<String> {
+        let mut statements = Vec::new();
+        for partition in partitions {
+            let mine = |index: &&Index| index.table == *partition && wanted.does(index);
+            let free = |index: &&Index| mine(index) && index.part_of.is_none();
+            let attached =
+                |index: &&Index| mine(index) && whole.is_some() && index.part_of.as_deref() == whole;
+            let there = self.there.iter();
+            let found = there.clone().find(attached).or_else(|| there.clone().find(free));
+            let name = match (found, whole) {
+                (Some(index), _) => {
+                    if !index.valid {
+                        statements.push(format!("REINDEX INDEX CONCURRENTLY {}", index.name));
+                    }
+                    index.name.clone()
+                }
+                (None, Some(whole)) => {
+                    let name = format!("{whole}_{partition}");
+                    statements.push(wanted.beside_writers(&format!(" {name}"), partition));
+                    name
+                }
+                (None, None) => {
+                    statements.push(wanted.beside_writers("", partition));
+                    continue;
+                }
+            };
+            // Also of one that is attached: then Postgres looks whether the whole is valid by now.
+            statements.extend(whole.map(|whole| format!("ALTER INDEX {whole} ATTACH PARTITION {name}")));
+        }
+        statements
     }
 }
 
 impl Look {
     /// Indexes of our tables.
-    pub(super) async fn indexes(&self) -> Answer<Vec<Index>> {
+    pub(super) async fn indexes(&self) -> Answer<Indexes> {
         let tables: Vec<&str> = WANTED_INDEXES.iter().map(|index| index.table).collect();
-        let rows = self.ask(INDEXES, &[(&tables, Type::TEXT_ARRAY)]).await?;
-        Ok(rows.iter().map(Index::of).collect())
+        let rows = self.ask(&QUESTION, &[(&tables, Type::TEXT_ARRAY)]).await?;
+        Ok(Indexes::of(&rows))
     }
 }

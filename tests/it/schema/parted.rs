@@ -1,11 +1,12 @@
 //! Tables in partitions: the same columns, keys, rows.
 
-use flowtrail::schema::SchemaError;
+use flowtrail::{doctor::Verdict, schema::SchemaError};
 use tokio_postgres::Client;
 
 use super::{
     PATIENCE, SEED, collect_all, connect, described, empty_database, exported, publish, rows, schema, servers,
 };
+use crate::doctor;
 
 /// Partitions of each table here.
 const PARTITIONS: usize = 4;
@@ -80,6 +81,48 @@ async fn an_index_of_parted_tables_that_was_broken_off_is_made_again() {
     assert_eq!(schema::update(&mut client, PATIENCE, 0).await.unwrap().len(), 1);
     assert_eq!(described(&client).await, whole);
     assert_eq!(schema::differences(&client).await.unwrap(), []);
+}
+
+/// What somebody did to an index of parted tables, and what is said of it.
+const DAMAGES: [(&str, &str); 4] = [
+    ("ALTER TABLE steps DROP CONSTRAINT steps_pkey", "steps has no UNIQUE INDEX on (flowinstanceid, stepid)"),
+    ("DROP INDEX ft_flowstate_original", "flowstate has no INDEX on (rerunofflowinstanceid)"),
+    // One of another partition is there already, and one is half made.
+    (
+        "DROP INDEX ft_steps_rerun; CREATE INDEX ON steps_p1 (flowinstanceid) WHERE rerun;
+         CREATE INDEX half ON steps_p2 (flowinstanceid) WHERE rerun;
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'half'::regclass",
+        "steps has no INDEX on (flowinstanceid)",
+    ),
+    // Broken off in the middle: attached, attached and not valid, made and not attached, not made.
+    (
+        "DROP INDEX ft_flowstate_open; CREATE INDEX ft_flowstate_open ON ONLY flowstate (starttime) WHERE phase < 2;
+         CREATE INDEX one ON flowstate_p0 (starttime) WHERE phase < 2; ALTER INDEX ft_flowstate_open ATTACH PARTITION one;
+         CREATE INDEX two ON flowstate_p1 (starttime) WHERE phase < 2; ALTER INDEX ft_flowstate_open ATTACH PARTITION two;
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'two'::regclass;
+         CREATE INDEX three ON flowstate_p2 (starttime) WHERE phase < 2",
+        "index ft_flowstate_open on flowstate (starttime) is not valid",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_advice_for_an_index_of_parted_tables_mends_it() {
+    let (url, client) = parted_database().await;
+    let config = servers::config_of(&url).await;
+    for (damage, said) in DAMAGES {
+        client.batch_execute(damage).await.unwrap();
+        let found = schema::differences(&client).await.unwrap();
+        let [difference] = found.as_slice() else { panic!("{damage}: {found:?}") };
+        assert!(difference.said.contains(said), "{damage}: {difference:?}");
+        let looked = doctor::examine(&config).await;
+        let advice = doctor::of(&looked, "postgres.indexes")[0].advice.clone().unwrap();
+        assert!(advice.starts_with(&difference.mend), "{damage}: {advice}");
+        for statement in difference.mend.split("; ") {
+            client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        assert_eq!(schema::differences(&client).await.unwrap(), [], "{}", difference.mend);
+    }
+    doctor::assert_says(&doctor::examine(&config).await, "postgres.indexes", Verdict::Ok, &[]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

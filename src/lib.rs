@@ -17,8 +17,8 @@
 //! [`compare`] looks at them beside those of Flogo's own state service, [`rerun`] asks a runtime to run an instance again,
 //! [`replay`] stores or copies once more what is on the topic.
 //!
-//! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
-//! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
+//! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`notify`] for
+//! service managers, [`metrics`], [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
 
 pub mod proto;
 
@@ -55,6 +55,8 @@ pub mod doctor;
 pub mod server;
 
 pub mod http;
+
+pub mod notify;
 
 pub mod config;
 

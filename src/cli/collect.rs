@@ -10,6 +10,8 @@ use crate::{
     config::Config,
     http::{self, Health},
     metrics::{self, Exposition},
+    notify::Manager,
+    sentence::with_causes,
 };
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +50,9 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let served = Served::start(&config).await?;
     let (address, topics) = (served.address, config.kafka.topics.join(" "));
     tracing::info!(event = "collector_started", %address, group = config.kafka.group, topics, "collecting");
-    let outcome = collector::run(&config, served.shown(), stop).await;
+    tell_manager(&served.health, &stop, &served.tasks);
+    let outcome = collector::run(&config, served.shown(), stop.clone()).await;
+    stop.cancel();
     served.end().await;
     if outcome.is_ok() {
         tracing::info!(event = "collector_stopped", "collector stopped");
@@ -87,6 +91,24 @@ impl Served {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Tells the service manager that started this process, if one did, how it is, until `stop`.
+pub(super) fn tell_manager(health: &Arc<Health>, stop: &CancellationToken, tasks: &TaskTracker) {
+    match Manager::of_environment() {
+        Ok(Some(manager)) => {
+            tasks.spawn(manager.follow(health.clone(), stop.clone()));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let error = with_causes(&error);
+            tracing::warn!(
+                event = "manager_not_told",
+                error,
+                "the service manager will not hear of this process"
+            );
+        }
     }
 }
 

@@ -51,6 +51,7 @@ mod rows;
 mod schema;
 #[path = "../support/servers.rs"]
 mod servers;
+mod service_manager;
 mod sharing;
 mod skew;
 mod topics;

@@ -149,33 +149,23 @@ func (b *builder) copy(s *stage, c *instructions.CopyCommand) error {
 	return nil
 }
 
-// copyTo copies a file, or what a folder holds, as COPY does. What lay there before is gone.
+// copyTo copies a file, or what a folder holds, as COPY does. What lay there before is gone. Times stay, so that a compiler sees
+// what has not changed since it was last here.
 func copyTo(source, target string, intoFolder bool) error {
 	about, err := os.Stat(source)
 	if err != nil {
 		return err
 	}
-	if about.IsDir() {
-		if err := os.RemoveAll(target); err != nil {
-			return err
-		}
-		return os.CopyFS(target, os.DirFS(source))
-	}
-	if intoFolder {
+	if intoFolder && !about.IsDir() {
 		target = filepath.Join(target, filepath.Base(source))
+	}
+	if err := os.RemoveAll(target); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	content, err := os.ReadFile(source)
-	if err != nil {
-		return err
-	}
-	// A program keeps that it may be run, also where an older one lies.
-	if err := os.RemoveAll(target); err != nil {
-		return err
-	}
-	return os.WriteFile(target, content, about.Mode().Perm())
+	return exec.Command("cp", "-Rp", source, target).Run()
 }
 
 func (s *stage) execute(c *instructions.RunCommand) error {

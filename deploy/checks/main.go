@@ -8,7 +8,7 @@ import (
 )
 
 const usage = `checks image FOLDER DOCKERFILE SCRATCH [ARG=VALUE…]   runs the stages of a Dockerfile below SCRATCH
-checks compose FILE…                                  loads each file as Compose does
+checks compose PROGRAM FILE                           loads the file as Compose does
 checks objects SCHEMAS FILE…                          holds Kubernetes objects to the schemas of their kinds
 checks environment FILE KIND NAME                     prints the variables of an object's container
 checks field FILE KIND NAME PATH…                     prints a field of an object`
@@ -24,8 +24,8 @@ func run(arguments []string) error {
 	switch {
 	case len(arguments) >= 4 && arguments[0] == "image":
 		return image(arguments[1], arguments[2], arguments[3], arguments[4:])
-	case len(arguments) >= 2 && arguments[0] == "compose":
-		return compose(arguments[1:])
+	case len(arguments) == 3 && arguments[0] == "compose":
+		return compose(arguments[1], arguments[2])
 	case len(arguments) >= 3 && arguments[0] == "objects":
 		return objects(arguments[1], arguments[2:])
 	case len(arguments) == 4 && arguments[0] == "environment":

@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// objects holds every object of the files to the schema of its kind. A kind without a schema is an error, and so is a file
-// without an object, or two objects of one kind and name.
+// objects holds every object of the files to the schema of its kind, and to what is wanted of this chart. A kind without a
+// schema is an error, and so is a file without an object, or two objects of one kind and name.
 func objects(schemas string, files []string) error {
 	for _, file := range files {
 		found, err := read(file)
@@ -36,9 +36,12 @@ func objects(schemas string, files []string) error {
 			if err := schema.Validate(object); err != nil {
 				return fmt.Errorf("%s: %s %s: %w", file, kind, name, err)
 			}
-			if err := labelled(object); err != nil {
+			if err := errors.Join(labelled(object), hardened(object)); err != nil {
 				return fmt.Errorf("%s: %s %s: %w", file, kind, name, err)
 			}
+		}
+		if err := connected(found); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
 		}
 		fmt.Printf("%s: %d objects\n", file, len(found))
 	}
@@ -62,12 +65,11 @@ func environment(file, kind, name string) error {
 	if err != nil {
 		return err
 	}
-	containers, _ := at(object, "spec", "template", "spec", "containers").([]any)
+	containers := list(object, "spec", "template", "spec", "containers")
 	if len(containers) == 0 {
 		return fmt.Errorf("%s %s has no container", kind, name)
 	}
-	variables, _ := at(containers[0], "env").([]any)
-	for _, variable := range variables {
+	for _, variable := range list(containers[0], "env") {
 		fmt.Printf("%s=%s\n", at(variable, "name"), at(variable, "value"))
 	}
 	return nil

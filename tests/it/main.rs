@@ -42,6 +42,7 @@ mod program;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod recorded;
+mod recovery;
 mod redaction;
 mod replay;
 mod rerun_request;

@@ -45,7 +45,8 @@ fn copy() -> &'static Path {
 fn commands(section: &str) -> String {
     let (_, rest) = PAGE.split_once(&format!("\n## {section}\n")).expect("the page has no such section");
     let block = rest.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    block.lines().map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))).collect()
+    let lines: Vec<&str> = block.lines().map(|line| line.strip_prefix("$ ").unwrap_or(line)).collect();
+    lines.join("\n")
 }
 
 /// Runs a script in the copy, with more folders to look for programs in.
@@ -56,7 +57,7 @@ fn sh(script: &str, programs: &[&Path], variables: &[(&str, &str)]) {
             .unwrap();
     let mut command = Command::new("sh");
     command.args(["-ec", script]).current_dir(copy()).stdin(Stdio::null()).env("PATH", path);
-    command.env("GOFLAGS", "-mod=readonly").env("GOTOOLCHAIN", "local").env_remove("GOROOT");
+    command.env("GOFLAGS", "-mod=readonly -buildvcs=false").env("GOTOOLCHAIN", "local").env_remove("GOROOT");
     let ran = command.envs(variables.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     assert!(ran.status.success(), "{script}\n{}{}", text(&ran.stdout), text(&ran.stderr));

@@ -15,7 +15,7 @@ use std::{
 };
 
 use flowtrail::{config::Config, dev};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 use crate::{collecting::collect_all, servers, topics};
 
@@ -24,6 +24,9 @@ const FLOW: &str = "order-4712";
 const PARTITION: (i32, i64) = (2, 5);
 
 const PAGE: &str = include_str!("../../docs/producers.md");
+
+/// Whose turn it is: compilers of three languages at once would keep other tests from the processor.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A copy of the examples and of the contract, as they lie in the repository: running them makes files. What an earlier
 /// run fetched stays.
@@ -98,7 +101,9 @@ async fn published_and_collected(section: &'static str, programs: Vec<PathBuf>) 
         let variables = [("KAFKA_BOOTSTRAP_SERVERS", brokers.as_str()), ("TOPIC", topic.as_str())];
         sh(&commands(section), &programs, &variables);
     };
+    let turn = TURN.lock().await;
     spawn_blocking(publish).await.unwrap();
+    drop(turn);
     let held: Vec<_> = topics::ends(&config).await.into_iter().filter(|(_, end)| *end > 0).collect();
     assert_eq!(held, [PARTITION], "{section} puts a flow where Java does not");
     collect_all(&config).await;
@@ -141,7 +146,9 @@ async fn what_pythons_example_publishes_becomes_rows() {
 async fn what_gos_example_publishes_becomes_rows() {
     if is_there("python3", &["-c", "import venv, ensurepip"]) {
         let go = spawn_blocking(dev::go).await.unwrap().unwrap();
+        let turn = TURN.lock().await;
         let protoc = spawn_blocking(protoc).await.unwrap();
+        drop(turn);
         published_and_collected("Go", vec![go.parent().unwrap().to_owned(), protoc]).await;
     }
 }

@@ -17,8 +17,8 @@
 //! [`compare`] looks at them beside those of Flogo's own state service, [`rerun`] asks a runtime to run an instance again,
 //! [`replay`] stores or copies once more what is on the topic, [`retention`] removes what has been kept long enough.
 //!
-//! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
-//! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
+//! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`notify`] for
+//! service managers, [`metrics`], [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
 
 pub mod proto;
 
@@ -57,6 +57,8 @@ pub mod doctor;
 pub mod server;
 
 pub mod http;
+
+pub mod notify;
 
 pub mod config;
 

@@ -201,6 +201,9 @@ impl fmt::Display for Round {
     }
 }
 
+/// What it is, how many digits are shown, how to get it from a round, and what it is to be.
+type Line = (&'static str, usize, fn(&Round) -> f64, String);
+
 impl fmt::Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (new, old) = (self.rows.rows(), self.old.rows());
@@ -212,7 +215,7 @@ impl fmt::Display for Removal {
         )?;
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN).set_header(["", "median", "least", "greatest", "target"]);
-        let lines: [(&str, usize, fn(&Round) -> f64, String); 6] = [
+        let lines: [Line; 6] = [
             ("ingest ÷ ingest alone", 3, Round::ingest_kept, format!("≥ {}", TARGETS[0])),
             ("removal beside it ÷ ingest alone", 3, Round::purge_by_ingest, format!("≥ {}", TARGETS[1])),
             ("ingest alone: rows/s", 0, |round| round.alone.rows_per_second, String::new()),

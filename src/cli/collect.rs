@@ -10,7 +10,9 @@ use crate::{
     config::Config,
     http::{self, Health},
     metrics::{self, Exposition},
+    notify::Manager,
     retention::schedule,
+    sentence::with_causes,
 };
 
 #[derive(Debug, clap::Args)]
@@ -49,9 +51,11 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let served = Served::start(&config).await?;
     let (address, topics) = (served.address, config.kafka.topics.join(" "));
     tracing::info!(event = "collector_started", %address, group = config.kafka.group, topics, "collecting");
-    let retention = served.keep_retention(&config, &stop);
-    let outcome = collector::run(&config, served.shown(), stop).await;
-    retention.cancel();
+    tell_manager(&served.health, &stop, &served.tasks);
+    served.keep_retention(&config, &stop);
+    let outcome = collector::run(&config, served.shown(), stop.clone()).await;
+    // However it ended, nothing beside it goes on.
+    stop.cancel();
     served.end().await;
     if outcome.is_ok() {
         tracing::info!(event = "collector_stopped", "collector stopped");
@@ -88,12 +92,10 @@ impl Served {
         Shown { health: self.health.clone(), lag: self.metrics.lag().clone() }
     }
 
-    /// Runs retention when it is due, until `stop`, or until the token that it gives is cancelled.
-    fn keep_retention(&self, config: &Config, stop: &CancellationToken) -> CancellationToken {
-        let (config, stop) = (config.clone(), stop.child_token());
-        let told = stop.clone();
-        self.tasks.spawn(async move { schedule::keep(&config, &told).await });
-        stop
+    /// Runs retention when it is due, until `stop`.
+    fn keep_retention(&self, config: &Config, stop: &CancellationToken) {
+        let (config, stop) = (config.clone(), stop.clone());
+        self.tasks.spawn(async move { schedule::keep(&config, &stop).await });
     }
 
     /// Stops serving, once what runs beside the collector has ended.
@@ -101,6 +103,24 @@ impl Served {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Tells the service manager that started this process, if one did, how it is, until `stop`.
+pub(super) fn tell_manager(health: &Arc<Health>, stop: &CancellationToken, tasks: &TaskTracker) {
+    match Manager::of_environment() {
+        Ok(Some(manager)) => {
+            tasks.spawn(manager.follow(health.clone(), stop.clone()));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let error = with_causes(&error);
+            tracing::warn!(
+                event = "manager_not_told",
+                error,
+                "the service manager will not hear of this process"
+            );
+        }
     }
 }
 

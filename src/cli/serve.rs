@@ -2,7 +2,7 @@
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::collect::stop_on_signals;
+use super::collect::{stop_on_signals, tell_manager};
 use crate::{
     config::{self as configuration, Config},
     http, metrics,
@@ -61,6 +61,7 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let router = http::router(server.health().clone(), metrics.clone()).merge(server.router());
     let address = http::serve(&config.gateway.listen, router, stop.clone(), &tasks).await?;
     tasks.spawn(metrics.upkeep(stop.clone()));
+    tell_manager(server.health(), &told, &tasks);
     server.start(&tasks);
     let topic = &config.gateway.topic;
     tracing::info!(event = "server_started", %address, topic, "serving");

@@ -37,12 +37,14 @@ mod plans;
 mod poison;
 mod pooler;
 mod postgres_killed;
+mod producers;
 #[path = "../support/program.rs"]
 mod program;
 #[expect(dead_code, reason = "the other tests want more of it")]
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod recorded;
+mod recovery;
 mod redaction;
 mod replay;
 mod rerun_request;
@@ -54,6 +56,7 @@ mod rows;
 mod schema;
 #[path = "../support/servers.rs"]
 mod servers;
+mod service_manager;
 mod sharing;
 mod skew;
 mod topics;

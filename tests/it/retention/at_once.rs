@@ -1,6 +1,6 @@
 //! What retention would take away as soon as a flow has ended is not stored in the first place.
 
-use flowtrail::proto::v1::{FlowStatus, HistoryEvent};
+use flowtrail::proto::v1::{FlowStatus, HistoryEvent, history_event::Event};
 
 use super::{
     Client, Config, Duration, Made, collect_all, held, of_database, options,
@@ -18,7 +18,7 @@ async fn sampling() -> Config {
 }
 
 fn flows(prefix: &str, status: FlowStatus) -> Vec<Made> {
-    (0..40).map(|number| Made { run: 1_000, ..Made::new(&format!("{prefix}-{number}"), 1, status) }).collect()
+    (0..40).map(|number| Made::new(&format!("{prefix}-{number}"), 1, status)).collect()
 }
 
 /// Those of the ids that are in the sample, as docs/retention.md tells it in SQL.
@@ -50,7 +50,8 @@ async fn of_a_sample_the_rest_leaves_marks_and_no_rows_and_stays_away() {
     let left_out = completed.len() - kept.len();
     kept.extend(failed.iter().map(|flow| flow.id.clone()));
     let kept = sorted(kept);
-    publish(&config, completed.iter().chain(&failed).flat_map(said_without_snapshots)).await;
+    let events: Vec<HistoryEvent> = completed.iter().chain(&failed).flat_map(said_without_snapshots).collect();
+    publish(&config, events.clone()).await;
     collect_all(&config).await;
     assert_eq!(sorted(held(&client).await), kept);
     let marks = "SELECT count(*)::text FROM ft_tombstone WHERE before IS NOT NULL AND removedat IS NOT NULL";
@@ -58,10 +59,7 @@ async fn of_a_sample_the_rest_leaves_marks_and_no_rows_and_stays_away() {
     no_difference(&config).await;
 
     // A step that began before the end, and came after it; and all of it once more.
-    let mut late = completed.clone();
-    late.iter_mut().for_each(|flow| flow.run += 5);
-    let steps = |flow: &Made| said_without_snapshots(flow).into_iter().skip(1).take(1).collect::<Vec<_>>();
-    publish(&config, late.iter().flat_map(steps)).await;
+    publish(&config, events.iter().filter_map(a_second_later)).await;
     read_again(&config, &client).await;
     assert_eq!(sorted(held(&client).await), kept);
     assert_eq!(removed(&config).await.flows, 0);
@@ -73,9 +71,10 @@ async fn a_flow_that_came_in_pieces_is_stored_and_goes_with_the_next_run() {
     let client = servers::connect_to(&config).await;
     let flows = flows("a", FlowStatus::Completed);
     let kept = sample(&client, &flows).await;
-    publish(&config, flows.iter().flat_map(|flow| said_without_snapshots(flow).into_iter().take(1))).await;
+    let said: Vec<Vec<HistoryEvent>> = flows.iter().map(said_without_snapshots).collect();
+    publish(&config, said.iter().flatten().filter(|event| opens(event)).cloned()).await;
     collect_all(&config).await;
-    publish(&config, flows.iter().flat_map(|flow| said_without_snapshots(flow).into_iter().skip(1))).await;
+    publish(&config, said.iter().flatten().filter(|event| !opens(event)).cloned()).await;
     collect_all(&config).await;
     assert_eq!(held(&client).await.len(), flows.len());
     no_difference(&config).await;
@@ -134,9 +133,38 @@ async fn payloads_that_would_go_at_once_are_not_stored_and_those_of_before_go_wi
     no_difference(&config).await;
 }
 
+/// Numbered by their starts, as Flogo's are.
 fn said_without_snapshots(made: &Made) -> Vec<HistoryEvent> {
-    use flowtrail::proto::v1::history_event::Event;
     let mut events = said_plainly(made);
     events.retain(|event| !matches!(event.event, Some(Event::Snapshot(_))));
+    for event in &mut events {
+        match event.event.as_mut().unwrap() {
+            Event::Flow(flow) => flow.run = micros(flow.started_at.as_ref()),
+            Event::Step(step) => step.execution = micros(step.started_at.as_ref()),
+            _ => unreachable!("nothing else is said"),
+        }
+    }
     events
+}
+
+fn opens(event: &HistoryEvent) -> bool {
+    matches!(&event.event, Some(Event::Flow(flow)) if flow.ended_at.is_none())
+}
+
+/// The first step of a flow that did not fail, run again a second later.
+fn a_second_later(event: &HistoryEvent) -> Option<HistoryEvent> {
+    let mut event = event.clone();
+    match event.event.as_mut()? {
+        Event::Step(step) if step.step_id == "1" && step.flow_instance_id.starts_with('a') => {
+            step.started_at.as_mut()?.seconds += 1;
+            step.execution += 1_000_000;
+        }
+        _ => return None,
+    }
+    Some(event)
+}
+
+fn micros(time: Option<&pbjson_types::Timestamp>) -> i64 {
+    let time = time.unwrap();
+    time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000
 }

@@ -68,6 +68,7 @@ pub mod clock;
 
 mod hex;
 mod sentence;
+mod tls;
 
 #[cfg(feature = "dev-stack")]
 pub mod dev;

@@ -8,9 +8,10 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Socket, config::Host, error::SqlState, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{self, ConfigError, Connection, Pem, Verify};
-
-mod certificates;
+use crate::{
+    config::{self, ConfigError, Connection, Pem, Verify},
+    tls::{certificates, refusal::Refusal},
+};
 
 /// Does the talking for a [`Client`]; it has to be polled for the client to get on, and ends with the session.
 pub type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>;
@@ -53,7 +54,7 @@ pub enum PostgresError {
         /// What the server or the network said.
         reason: String,
         /// What to do about it.
-        advice: &'static str,
+        advice: String,
         /// The driver's error. Its words are in `reason`.
         error: tokio_postgres::Error,
     },
@@ -65,7 +66,7 @@ pub enum PostgresError {
         /// What the server or the network said.
         reason: String,
         /// What to do about it.
-        advice: &'static str,
+        advice: String,
         /// The driver's error. Its words are in `reason`.
         error: tokio_postgres::Error,
     },
@@ -220,6 +221,9 @@ pub fn reason(error: &tokio_postgres::Error) -> String {
     if let Some(refused) = error.as_db_error() {
         return refused.message().replace('\n', " ");
     }
+    if let Some(refusal) = Refusal::of(error) {
+        return refusal.to_string();
+    }
     let mut said = Vec::new();
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
     while let Some(current) = cause {
@@ -234,7 +238,14 @@ pub fn reason(error: &tokio_postgres::Error) -> String {
 }
 
 /// What a person can do about it.
-fn advice(error: &tokio_postgres::Error) -> &'static str {
+fn advice(error: &tokio_postgres::Error) -> String {
+    match Refusal::of(error) {
+        Some(refusal) => refusal.advice("sslrootcert"),
+        None => general_advice(error).to_owned(),
+    }
+}
+
+fn general_advice(error: &tokio_postgres::Error) -> &'static str {
     let Some(state) = error.code() else {
         let on_the_way = error.to_string();
         return if on_the_way.contains("TLS") {

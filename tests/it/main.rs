@@ -10,6 +10,8 @@
 
 mod access;
 mod away;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod cli;
 mod client_certificate;
 mod collecting;
@@ -49,6 +51,7 @@ mod restored;
 mod round_trips;
 mod rows;
 mod schema;
+mod secure_kafka;
 #[path = "../support/servers.rs"]
 mod servers;
 mod sharing;

@@ -13,6 +13,8 @@ use crate::{
     tls::{certificates, refusal::Refusal},
 };
 
+mod password;
+
 /// Does the talking for a [`Client`]; it has to be polled for the client to get on, and ends with the session.
 pub type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>;
 
@@ -33,6 +35,16 @@ pub enum PostgresError {
     /// The certificate by which the server is to know us can't be had.
     #[error("cannot use the client certificate {path}: {reason}; check sslcert and sslkey")]
     ClientCertificate {
+        /// The file that was named.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The password can't be had from where it is kept.
+    #[error(
+        "cannot use the password in {path}: {reason}; check postgres.password_file, or passfile in the connection string"
+    )]
+    Password {
         /// The file that was named.
         path: String,
         /// Why.
@@ -101,6 +113,9 @@ pub async fn open(postgres: &config::Postgres, application: &str) -> Result<(Cli
     let mut target = postgres.target()?;
     if target.driver.get_application_name().is_none() {
         target.driver.application_name(application);
+    }
+    if let Some(password) = password::read(postgres, &target)? {
+        target.driver.password(password);
     }
     let limit = target.driver.get_connect_timeout().copied().unwrap_or(Duration::from_secs(10));
     let tls = tls(&target)?;

@@ -35,7 +35,7 @@ impl Refusal {
             }
             // What an I/O error holds is not among its sources.
             let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            next = held.map(|held| held as &(dyn error::Error + 'static)).or_else(|| error.source());
+            next = held.map_or_else(|| error.source(), |held| Some(held));
         }
         None
     }

@@ -29,14 +29,17 @@ mod gateway_reads;
 mod groups;
 #[path = "../support/http.rs"]
 mod http_client;
+mod https;
 mod input;
 mod law;
 mod lock_cost;
 mod offsets;
+mod oidc;
 mod plans;
 mod poison;
 mod pooler;
 mod postgres_killed;
+mod postgres_trust;
 #[path = "../support/program.rs"]
 mod program;
 #[expect(dead_code, reason = "the other tests want more of it")]

@@ -15,7 +15,8 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     certificates::{Authority, write},
-    servers::{self, PATIENCE},
+    rows,
+    servers::{self, PATIENCE, until},
 };
 
 mod log_in;
@@ -154,6 +155,16 @@ impl Secure {
 /// A configuration with a database of its own.
 pub async fn database() -> Config {
     servers::config_of(&servers::database().await).await
+}
+
+/// Waits for the flows of `recorded.jsonl`. Other tests put them on the topic as well, which adds nothing.
+async fn all_flows_are_stored(database: &Config) {
+    let client = servers::connect_to(database).await;
+    until("all flows are stored", async || match rows::count(&client, "flowstate").await {
+        16 => Ok(()),
+        count => Err(format!("{count} flows")),
+    })
+    .await;
 }
 
 fn certificates(folder: &Path) {

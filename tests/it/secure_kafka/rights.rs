@@ -5,14 +5,13 @@ use futures_util::{StreamExt as _, future::join_all};
 use serde_json::json;
 use tokio_tungstenite::connect_async;
 
-use super::{LETTERS, TARGET, TOPIC, database, secure, succeeds};
+use super::{LETTERS, TARGET, TOPIC, all_flows_are_stored, database, secure, succeeds};
 use crate::{
-    collecting::{Collecting, until_stored},
+    collecting::Collecting,
     doctor::{examine, of},
     http_client::ask,
     program::{Process, configured, done, publish, run},
-    rows,
-    servers::{self, PATIENCE},
+    servers::{self, PATIENCE, until},
     topics::{self, Raw},
 };
 
@@ -54,13 +53,15 @@ async fn each_user_of_the_script_can_do_its_work_and_one_without_rights_is_told_
         assert!(found.iter().all(|finding| finding.verdict == Verdict::Ok), "{found:#?}");
     }
     let collecting = Collecting::start(&collector);
-    until_stored(&administrator).await;
-    collecting.stop().await;
-    let client = servers::connect_to(&database).await;
-    assert_eq!(rows::count(&client, "flowstate").await, 16);
+    all_flows_are_stored(&database).await;
     let mut letters = administrator.clone();
     letters.kafka.topics = vec![LETTERS.to_owned()];
-    assert!(topics::ends(&letters).await[0].1 > 0, "no dead letter is on the topic");
+    until("a dead letter is on its topic", async || match topics::ends(&letters).await[0].1 {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    collecting.stop().await;
 
     let (look, replay) = (user("look"), user("replay"));
     let dry_run = ["replay", "--into", "postgres", "--dry-run"];

@@ -135,10 +135,10 @@ async fn converse<S>(stream: S, peer: SocketAddr, router: Router, stop: Cancella
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let routes = TowerToHyperService::new(router);
+    let answers = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        routes.call(request)
+        answers.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,4 +1,4 @@
-//! Tokens of an identity provider (OpenID Connect): who they are for and what they allow, without asking the provider each time.
+//! Tokens of an identity provider (OIDC): who they are for and what they allow, without asking the provider each time.
 //!
 //! A token is a JWT. Its signature is checked by a key of the provider ([`keys`]), its issuer, audience, end and beginning
 //! against the configuration. Algorithms are asymmetric ones only, so that nobody who knows the provider's public keys can
@@ -69,9 +69,8 @@ impl Oidc {
         if http.oidc_audience.is_empty() {
             return Err(OidcError::NoAudience);
         }
-        let mut validation = Validation::default();
-        validation.leeway = http.oidc_leeway_s;
-        validation.validate_nbf = true;
+        let mut validation =
+            Validation { leeway: http.oidc_leeway_s, validate_nbf: true, ..Validation::default() };
         validation.set_issuer(&[&http.oidc_issuer]);
         validation.set_audience(&[&http.oidc_audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);

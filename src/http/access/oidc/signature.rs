@@ -16,7 +16,7 @@ use ring::signature::{
 /// Checks signatures and makes none. What it does not know is refused.
 static BY_RING: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
-    verifier_factory: verifier,
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
@@ -31,12 +31,12 @@ struct ByRing {
     key: DecodingKey,
 }
 
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     // A key of one family must never be used as one of another: that is how public keys become shared secrets.
     if key.family() != algorithm.family() {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
-    Ok(Box::new(ByRing { algorithm: *algorithm, key: key.clone() }))
+    Ok(Box::new(ByRing { algorithm, key: key.clone() }))
 }
 
 impl ByRing {

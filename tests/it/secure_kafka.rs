@@ -128,7 +128,7 @@ impl Secure {
         let mut config = config.clone();
         self.stack.bootstrap_servers().clone_into(&mut config.kafka.bootstrap_servers);
         config.kafka.topics = vec![TOPIC.to_owned()];
-        config.kafka.group = "flowtrail".to_owned();
+        "flowtrail".clone_into(&mut config.kafka.group);
         config
     }
 

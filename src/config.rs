@@ -79,6 +79,8 @@ pub struct Kafka {
 pub struct Postgres {
     /// `postgres://user:password@host:port/dbname?…`, or libpq's `host=… user=…`.
     pub url: Option<SecretString>,
+    /// File that holds the password instead, and is read again for every session; empty: none.
+    pub password_file: String,
     /// How many sessions one collector and one server have together at most, each at most half of them; 0: no limit.
     /// Lanes and the server's sessions are lowered to it when the configuration is loaded.
     pub max_sessions: usize,
@@ -132,6 +134,26 @@ pub struct Http {
     pub trust_username_header: bool,
     /// Whether a collector's `/metrics` have the lag once more as `kafka_consumergroup_lag`, as `kafka_exporter` names it.
     pub consumergroup_lag: bool,
+    /// Whether `/metrics` is shown to whoever asks on an address that is not this machine's alone.
+    pub open_metrics: bool,
+    /// Connections at a time; whoever comes beyond that waits.
+    pub max_connections: usize,
+    /// File of the certificate to serve TLS with, and those behind it; empty: no TLS. Read again when it changes.
+    pub tls_cert_file: String,
+    /// File of its key, without a passphrase.
+    pub tls_key_file: String,
+    /// Issuer of tokens of an identity provider, as they name it; empty: none are taken.
+    pub oidc_issuer: String,
+    /// Audience that such a token must be for.
+    pub oidc_audience: String,
+    /// Where the issuer's keys are; empty: where it says itself (`/.well-known/openid-configuration`).
+    pub oidc_jwks_url: String,
+    /// Claim that holds the roles, such as `realm_access.roles`.
+    pub oidc_roles_claim: String,
+    /// Claim that holds the only user whose history a token reaches; empty: a token reaches all.
+    pub oidc_user_claim: String,
+    /// How far the issuer's clock may differ from ours, in seconds.
+    pub oidc_leeway_s: u64,
 }
 
 /// `[gateway]`
@@ -299,6 +321,16 @@ impl Default for Http {
             tokens_file: String::new(),
             trust_username_header: false,
             consumergroup_lag: false,
+            open_metrics: false,
+            max_connections: 4_096,
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
+            oidc_issuer: String::new(),
+            oidc_audience: String::new(),
+            oidc_jwks_url: String::new(),
+            oidc_roles_claim: "roles".to_owned(),
+            oidc_user_claim: String::new(),
+            oidc_leeway_s: 60,
         }
     }
 }

@@ -8,19 +8,20 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::{Html, IntoResponse, Response},
     routing::get,
-    serve::ListenerExt as _,
 };
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{clock, metrics::Exposition};
+use crate::{clock, config, metrics::Exposition};
 
 pub mod access;
+mod headers;
 mod health;
+mod serving;
 
 pub use self::access::{Access, Caller, Role};
 pub use self::health::{Check, Condition, Health, Report, Status};
+pub use self::serving::Door;
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -45,11 +46,28 @@ struct Served {
     metrics: Exposition,
 }
 
-/// `/metrics`, `/livez`, `/readyz` and a page that links them.
-pub fn router(health: Arc<Health>, metrics: Exposition) -> Router {
+/// Who may see the metrics of a server that listens there: nothing where everybody may, as on an address that is this machine's
+/// alone; elsewhere who may read, unless `http.open_metrics` says otherwise.
+pub async fn readers_of_metrics(http: &config::Http, listen: &str, access: &Access) -> Option<Access> {
+    if http.open_metrics || is_local(listen).await { None } else { Some(access.or_nobody()) }
+}
+
+/// Whether an address is this machine's alone. One that can't be looked up counts for it: it can't be bound either.
+pub(crate) async fn is_local(listen: &str) -> bool {
+    let Ok(mut addresses) = tokio::net::lookup_host(listen).await else { return true };
+    addresses.all(|address| address.ip().is_loopback())
+}
+
+/// `/metrics` for its readers, or for everybody; `/livez`, `/readyz` and a page that links them.
+pub fn router(health: Arc<Health>, metrics: Exposition, readers: Option<&Access>) -> Router {
+    let served = Served { health, metrics };
+    let shown = Router::new().route("/metrics", get(show_metrics)).with_state(served.clone());
+    let shown = match readers {
+        Some(readers) => readers.guard(shown, &[Role::Read]),
+        None => shown,
+    };
     Router::new()
         .route("/", get(async || Html(include_str!("http/index.html"))))
-        .route("/metrics", get(show_metrics))
         .route(
             "/livez",
             get(async |State(served): State<Served>| answer(&served.health.liveness(clock::monotonic()))),
@@ -57,40 +75,18 @@ pub fn router(health: Arc<Health>, metrics: Exposition) -> Router {
         .route("/readyz", get(async |State(served): State<Served>| answer(&served.health.readiness())))
         .method_not_allowed_fallback(async |uri: Uri| problem(StatusCode::METHOD_NOT_ALLOWED, &uri))
         .fallback(async |uri: Uri| problem(StatusCode::NOT_FOUND, &uri))
-        .with_state(Served { health, metrics })
+        .with_state(served)
+        .merge(shown)
 }
 
-/// Binds `listen` and answers under `tasks` until `stop`. Gives the address that was bound.
+/// Binds `listen` without TLS and answers under `tasks` until `stop`. Gives the address that was bound.
 pub async fn serve(
     listen: &str,
     router: Router,
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) -> Result<SocketAddr, ServeError> {
-    let bind = |source| ServeError::Bind { listen: listen.to_owned(), source };
-    let listener = TcpListener::bind(listen).await.map_err(bind)?;
-    let address = listener.local_addr().map_err(bind)?;
-    let listener = listener.tap_io(|connection| {
-        // An answer does not wait until the one before it is acknowledged. Where that can't be had it is late at worst.
-        let _ = connection.set_nodelay(true);
-    });
-    tasks.spawn(async move {
-        let stopped = stop.clone().cancelled_owned();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        // A client that never finishes its request must not hold up the shutdown: dropping the server cuts it off.
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
-        let grace = async {
-            stop.cancelled().await;
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        };
-        tokio::select! {
-            ended = async { serving.await } => if let Err(error) = ended {
-                tracing::error!(event = "http_ended", %error, "the HTTP server ended");
-            },
-            () = grace => {}
-        }
-    });
-    Ok(address)
+    Door::default().open(listen, router, stop, tasks).await
 }
 
 async fn show_metrics(State(served): State<Served>) -> Response {
@@ -145,7 +141,7 @@ mod tests {
             Arc::new(Health::new(&Condition::OF_A_COLLECTOR, Duration::from_secs(1), clock::monotonic()));
         let metrics = crate::metrics::install().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let router = router(Arc::clone(&health), metrics);
+        let router = router(Arc::clone(&health), metrics, None);
         let address = serve("127.0.0.1:0", router, stop.clone(), &tasks).await.unwrap();
 
         assert!(ask(address, "GET /").await.contains("href=\"/metrics\""));

@@ -5,6 +5,7 @@ pub(crate) mod block;
 pub(crate) mod broker;
 pub mod client;
 pub mod confirmed;
+mod handshake;
 pub(crate) mod hollow;
 pub mod lag;
 mod lease;
@@ -16,6 +17,7 @@ pub(crate) mod rebalance;
 pub mod slice;
 pub(crate) mod source;
 pub(crate) mod tail;
+mod token;
 pub mod transaction;
 
 pub use self::lease::{Lease, Start};

@@ -72,6 +72,7 @@ pub mod clock;
 
 mod hex;
 mod sentence;
+mod tls;
 
 mod span;
 

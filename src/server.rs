@@ -22,7 +22,7 @@ use crate::{
         spool::{OpenError, Spool},
         stream::{self, Steps},
     },
-    http::{Access, Condition, Health, Role, access::tokens},
+    http::{self, Access, Condition, Health, Role, access::AccessError},
     kafka::{admin::Admin, client, confirmed::ConfirmedProducer},
     postgres::{
         Pool,
@@ -53,13 +53,13 @@ pub enum ServerError {
     /// The Kafka client can't be made.
     #[error(transparent)]
     Kafka(#[from] client::Error),
-    /// There are no tokens where they should be.
+    /// Who may ask can't be told.
     #[error(transparent)]
-    Tokens(#[from] tokens::Error),
+    Access(#[from] AccessError),
     /// Everybody could do everything.
     #[error(
-        "{0} can be reached from elsewhere, and nobody checks who asks: name a file of tokens (http.tokens_file), or set \
-         http.trust_username_header behind a proxy that checks, or listen on 127.0.0.1"
+        "{0} can be reached from elsewhere, and nobody checks who asks: name a file of tokens (http.tokens_file) or an \
+         identity provider (http.oidc_issuer), or set http.trust_username_header behind a proxy that checks, or listen on 127.0.0.1"
     )]
     Unguarded(String),
     /// What is to be masked can't be told.
@@ -89,8 +89,8 @@ impl Server {
     /// app's history is taken all the same. It goes on until `stop`.
     pub async fn open(config: &Config, stop: CancellationToken) -> Result<Self, ServerError> {
         let access = Access::new(&config.http)?;
-        if access.is_open() {
-            only_here(&config.gateway.listen).await?;
+        if access.is_open() && !http::is_local(&config.gateway.listen).await {
+            return Err(ServerError::Unguarded(config.gateway.listen.clone()));
         }
         look_at_tables(config).await?;
         let wanted = &config.gateway;
@@ -132,6 +132,11 @@ impl Server {
             .merge(reads)
     }
 
+    /// Who may ask.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Ready while events can be kept. Reads need Postgres as well, and say so themselves.
     pub fn health(&self) -> &Arc<Health> {
         &self.health
@@ -151,21 +156,8 @@ impl Server {
                 drain::drain(&drained.recorder, spool, &folder, until).await;
             }
         }));
-        if let Some(tokens) = access.tokens().cloned() {
-            let until = stop.clone();
-            tasks.spawn(async move { tokens.follow(until).await });
-        }
+        access.start(tasks, stop.clone());
         tasks.spawn(async move { look_at_kafka(&gateway, &admin, &health, stop).await });
-    }
-}
-
-/// Refuses an address that is not this machine's alone. One that can't be looked up is refused when it is bound.
-async fn only_here(listen: &str) -> Result<(), ServerError> {
-    let Ok(mut addresses) = tokio::net::lookup_host(listen).await else { return Ok(()) };
-    if addresses.all(|address| address.ip().is_loopback()) {
-        Ok(())
-    } else {
-        Err(ServerError::Unguarded(listen.to_owned()))
     }
 }
 

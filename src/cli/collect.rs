@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     collector::{self, Shown},
     config::Config,
-    http::{self, Health},
+    http::{self, Access, Door, Health},
     metrics::{self, Exposition},
     notify::Manager,
     retention::schedule,
@@ -81,8 +81,11 @@ impl Served {
             metrics = metrics.with_lag_of_group(&config.kafka.group);
         }
         let health = collector::health(config);
-        let router = http::router(health.clone(), metrics.clone());
-        let address = http::serve(&config.http.listen, router, stop.clone(), &tasks).await?;
+        let (listen, access) = (&config.http.listen, Access::new(&config.http)?);
+        let readers = http::readers_of_metrics(&config.http, listen, &access).await;
+        let router = http::router(health.clone(), metrics.clone(), readers.as_ref());
+        let address = Door::new(&config.http)?.open(listen, router, stop.clone(), &tasks).await?;
+        access.start(&tasks, stop.clone());
         tasks.spawn(metrics.clone().upkeep(stop.clone()));
         Ok(Self { address, metrics, health, stop, tasks })
     }

@@ -58,8 +58,10 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let metrics = metrics::install()?;
     let server = Server::open(&config, stop.clone()).await?;
-    let router = http::router(server.health().clone(), metrics.clone()).merge(server.router());
-    let address = http::serve(&config.gateway.listen, router, stop.clone(), &tasks).await?;
+    let (listen, door) = (&config.gateway.listen, http::Door::new(&config.http)?);
+    let readers = http::readers_of_metrics(&config.http, listen, server.access()).await;
+    let shown = http::router(server.health().clone(), metrics.clone(), readers.as_ref());
+    let address = door.open(listen, shown.merge(server.router()), stop.clone(), &tasks).await?;
     tasks.spawn(metrics.upkeep(stop.clone()));
     tell_manager(server.health(), &told, &tasks);
     server.start(&tasks);

@@ -1,7 +1,7 @@
 //! A connection string: what the driver understands of it, and what flowtrail adds (`sslmode=verify-*`, `sslrootcert`,
-//! `sslcert`, `sslkey`).
+//! `sslcert`, `sslkey`, `passfile`).
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio_postgres::config::{Host, SslMode};
 
@@ -39,6 +39,8 @@ pub struct Connection {
     pub root_cert: Option<Pem>,
     /// How the server is to know us, beside or instead of a password.
     pub client: Option<ClientCertificate>,
+    /// Where the password is looked up, as libpq does it, if the string has none.
+    pub pass_file: Option<PathBuf>,
 }
 
 impl Connection {
@@ -84,7 +86,7 @@ impl Connection {
             _ => Verify::Nothing,
         };
         let client = tls.client()?;
-        Ok(Self { driver, verify, root_cert: tls.root_cert, client })
+        Ok(Self { driver, verify, root_cert: tls.root_cert, client, pass_file: tls.pass_file })
     }
 }
 
@@ -128,6 +130,7 @@ struct Tls {
     root_cert: Option<Pem>,
     client_cert: Option<Pem>,
     client_key: Option<Pem>,
+    pass_file: Option<PathBuf>,
 }
 
 impl Tls {
@@ -140,6 +143,10 @@ impl Tls {
             }
             "sslcert" => {
                 self.client_cert = Some(Pem::from(value));
+                None
+            }
+            "passfile" => {
+                self.pass_file = Some(value.into());
                 None
             }
             "sslkey" => {
@@ -174,7 +181,7 @@ impl Tls {
         let kept: Vec<String> = parameters
             .split('&')
             .filter_map(|parameter| match parameter.split_once('=') {
-                Some((name @ ("sslmode" | "sslrootcert" | "sslcert" | "sslkey"), value)) => {
+                Some((name @ ("sslmode" | "sslrootcert" | "sslcert" | "sslkey" | "passfile"), value)) => {
                     self.take(name, percent_decoded(value)).map(|value| format!("{name}={value}"))
                 }
                 _ => Some(parameter.to_owned()),

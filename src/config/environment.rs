@@ -43,11 +43,12 @@ const COMMON: [(&str, &str); 4] = [
 ];
 
 /// libpq's names, and those of the same thing in a connection string.
-const LIBPQ: [(&str, &str); 7] = [
+const LIBPQ: [(&str, &str); 8] = [
     ("PGHOST", "host"),
     ("PGPORT", "port"),
     ("PGUSER", "user"),
     ("PGPASSWORD", "password"),
+    ("PGPASSFILE", "passfile"),
     ("PGDATABASE", "dbname"),
     ("PGSSLMODE", "sslmode"),
     ("PGSSLROOTCERT", "sslrootcert"),

@@ -78,7 +78,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 45] = [
+pub(super) const SETTINGS: [Setting; 56] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -86,6 +86,10 @@ pub(super) const SETTINGS: [Setting; 45] = [
     Setting { key: "kafka.topics", slot: |c| Slot::List(&mut c.kafka.topics, check_topic) },
     Setting { key: "kafka.group", slot: |c| Slot::Text(&mut c.kafka.group, check_group) },
     Setting { key: "postgres.url", slot: |c| Slot::Url(&mut c.postgres.url) },
+    Setting {
+        key: "postgres.password_file",
+        slot: |c| Slot::Text(&mut c.postgres.password_file, |_| Ok(())),
+    },
     Setting {
         key: "postgres.max_sessions",
         slot: |c| Slot::Size(&mut c.postgres.max_sessions, range(0, 1_000_000, "sessions")),
@@ -132,6 +136,22 @@ pub(super) const SETTINGS: [Setting; 45] = [
     Setting { key: "http.tokens_file", slot: |c| Slot::Text(&mut c.http.tokens_file, |_| Ok(())) },
     Setting { key: "http.trust_username_header", slot: |c| Slot::Switch(&mut c.http.trust_username_header) },
     Setting { key: "http.consumergroup_lag", slot: |c| Slot::Switch(&mut c.http.consumergroup_lag) },
+    Setting { key: "http.open_metrics", slot: |c| Slot::Switch(&mut c.http.open_metrics) },
+    Setting {
+        key: "http.max_connections",
+        slot: |c| Slot::Size(&mut c.http.max_connections, range(1, 1_000_000, "connections")),
+    },
+    Setting { key: "http.tls_cert_file", slot: |c| Slot::Text(&mut c.http.tls_cert_file, |_| Ok(())) },
+    Setting { key: "http.tls_key_file", slot: |c| Slot::Text(&mut c.http.tls_key_file, |_| Ok(())) },
+    Setting { key: "http.oidc_issuer", slot: |c| Slot::Text(&mut c.http.oidc_issuer, check_service) },
+    Setting { key: "http.oidc_audience", slot: |c| Slot::Text(&mut c.http.oidc_audience, |_| Ok(())) },
+    Setting { key: "http.oidc_jwks_url", slot: |c| Slot::Text(&mut c.http.oidc_jwks_url, check_service) },
+    Setting { key: "http.oidc_roles_claim", slot: |c| Slot::Text(&mut c.http.oidc_roles_claim, check_claim) },
+    Setting { key: "http.oidc_user_claim", slot: |c| Slot::Text(&mut c.http.oidc_user_claim, |_| Ok(())) },
+    Setting {
+        key: "http.oidc_leeway_s",
+        slot: |c| Slot::Long(&mut c.http.oidc_leeway_s, range(0, 600, "seconds")),
+    },
     Setting { key: "gateway.listen", slot: |c| Slot::Text(&mut c.gateway.listen, check_listen) },
     Setting { key: "gateway.topic", slot: |c| Slot::Text(&mut c.gateway.topic, check_one_topic) },
     Setting {
@@ -316,6 +336,10 @@ pub(super) fn write_rerun_app(config: &mut Config, app: &str, raw: Raw) -> Resul
 fn lower_first(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+fn check_claim(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("want the name of a claim".to_owned()) } else { Ok(()) }
 }
 
 fn check_brokers(text: &str) -> Result<(), String> {

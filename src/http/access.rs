@@ -1,7 +1,7 @@
 //! Who may ask what: one way for everything that is served.
 //!
 //! There are three ways in. *Tokens*: who asks sends `Authorization: Bearer …`, and [`tokens`] says what that token may do
-//! and for which user. *Proxy*: whoever stands before the server has checked who asks and names the user in the header
+//! and for which user; or it is one of an identity provider, and says so itself ([`oidc`]). *Proxy*: whoever stands before the server has checked who asks and names the user in the header
 //! `username` (`http.trust_username_header`). *Open*: neither is configured; then only a loopback address is served.
 
 use std::{
@@ -18,11 +18,17 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod failures;
+pub mod oidc;
 pub mod tokens;
 
-use self::{failures::Failures, tokens::Tokens};
+use self::{
+    failures::Failures,
+    oidc::{Oidc, OidcError, Refusal},
+    tokens::Tokens,
+};
 use crate::{clock, config, metrics};
 
 /// Header in which a Flogo app, or what stands before it, says for whom it asks.
@@ -76,16 +82,31 @@ pub struct Access {
 enum Way {
     Open,
     Proxy,
-    Tokens(Arc<Tokens>),
+    Bearer(Option<Arc<Tokens>>, Option<Arc<Oidc>>),
+    Nobody,
+}
+
+/// Why it can't be told who may ask.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// There are no tokens where they should be.
+    #[error(transparent)]
+    Tokens(#[from] tokens::Error),
+    /// Tokens of an identity provider can't be checked.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
 }
 
 impl Access {
     /// As it is configured; reads the file of tokens, if one is named.
-    pub fn new(http: &config::Http) -> Result<Self, tokens::Error> {
-        let way = match (http.tokens_file.as_str(), http.trust_username_header) {
-            ("", false) => Way::Open,
-            ("", true) => Way::Proxy,
-            (file, _) => Way::Tokens(Arc::new(Tokens::read(file.into())?)),
+    pub fn new(http: &config::Http) -> Result<Self, AccessError> {
+        let file = Some(&http.tokens_file).filter(|file| !file.is_empty());
+        let tokens = file.map(|file| Tokens::read(file.into())).transpose()?.map(Arc::new);
+        let oidc = (!http.oidc_issuer.is_empty()).then(|| Oidc::new(http)).transpose()?.map(Arc::new);
+        let way = match (tokens, oidc) {
+            (None, None) if http.trust_username_header => Way::Proxy,
+            (None, None) => Way::Open,
+            (tokens, oidc) => Way::Bearer(tokens, oidc),
         };
         Ok(Self { way, failures: Arc::default() })
     }
@@ -95,9 +116,19 @@ impl Access {
         matches!(self.way, Way::Open)
     }
 
-    /// The tokens, where there are some.
-    pub fn tokens(&self) -> Option<&Arc<Tokens>> {
-        if let Way::Tokens(tokens) = &self.way { Some(tokens) } else { None }
+    /// The same, but where everybody could do everything nobody can do anything.
+    #[must_use]
+    pub fn or_nobody(&self) -> Self {
+        let way = if self.is_open() { Way::Nobody } else { self.way.clone() };
+        Self { way, failures: self.failures.clone() }
+    }
+
+    /// Follows the file of tokens under `tasks` until `stop`, if there is one.
+    pub fn start(&self, tasks: &TaskTracker, stop: CancellationToken) {
+        if let Way::Bearer(Some(tokens), _) = &self.way {
+            let tokens = tokens.clone();
+            tasks.spawn(async move { tokens.follow(stop).await });
+        }
     }
 
     /// Lets only callers through who have one of these roles, and tells the handlers who they are ([`Caller`]).
@@ -105,7 +136,7 @@ impl Access {
         routes.route_layer(middleware::from_fn_with_state((self.clone(), roles), check))
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, &'static str> {
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let anybody = |name: &str, user: Option<String>| Caller {
             name: user.clone().unwrap_or_else(|| name.to_owned()),
             roles: Role::ALL.to_vec(),
@@ -118,13 +149,26 @@ impl Access {
                 Some(user) => anybody("", Some(user)),
                 None => Caller { name: "an app".to_owned(), roles: vec![Role::Record], user: None },
             }),
-            Way::Tokens(tokens) => {
+            Way::Bearer(tokens, oidc) => {
                 let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
                 let token = bearer.and_then(|value| value.split_once(' '));
                 let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-                let (_, token) = token.ok_or("a token is needed: Authorization: Bearer …")?;
-                tokens.caller(token.trim(), clock::now()).ok_or("the token is not known, or has expired")
+                let wrong = |why: &str| Refusal::Wrong(why.to_owned());
+                let (_, token) = token.ok_or_else(|| wrong("a token is needed: Authorization: Bearer …"))?;
+                let token = token.trim();
+                match (tokens, oidc) {
+                    (_, Some(oidc)) if !token.starts_with(tokens::PREFIX) => oidc.caller(token).await,
+                    (Some(tokens), _) => {
+                        let known = tokens.caller(token, clock::now());
+                        known.ok_or_else(|| wrong("the token is not known, or has expired"))
+                    }
+                    (None, _) => Err(wrong("the token is not known")),
+                }
             }
+            Way::Nobody => Err(Refusal::Wrong(
+                "nobody can show who they are here: name a file of tokens (http.tokens_file), or set http.open_metrics"
+                    .to_owned(),
+            )),
         }
     }
 }
@@ -154,13 +198,17 @@ async fn check(
         response.headers_mut().insert(header::RETRY_AFTER, seconds(wait).into());
         return response;
     }
-    let caller = match access.caller(request.headers()) {
+    let caller = match access.caller(request.headers()).await {
         Ok(caller) => caller,
-        Err(why) => {
+        Err(Refusal::Unknown(why)) => {
+            let why = format!("whether the token is right can't be told now: {why}");
+            return refused(StatusCode::SERVICE_UNAVAILABLE, &why);
+        }
+        Err(Refusal::Wrong(why)) => {
             if let Some(peer) = peer {
                 failures().note(peer, clock::monotonic());
             }
-            let mut response = refused(StatusCode::UNAUTHORIZED, why);
+            let mut response = refused(StatusCode::UNAUTHORIZED, &why);
             let scheme = header::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
             return response;

@@ -41,6 +41,7 @@ pub struct Admin {
     /// Asks for metadata: unlike an `AdminClient` it lets its errors be read, see [`Self::topic`].
     asking: Arc<BaseProducer<Context>>,
     changing: AdminClient<Context>,
+    by_token: bool,
     context: Context,
 }
 
@@ -57,6 +58,7 @@ impl Admin {
         let settings = client::settings(kafka, &[], &[]);
         Ok(Self {
             asking: Arc::new(settings.create_with_context(context.clone()).map_err(Error::creating)?),
+            by_token: client::logs_in_by_token(&settings),
             changing: settings.create_with_context(context.clone()).map_err(Error::creating)?,
             context,
         })
@@ -66,6 +68,8 @@ impl Admin {
     pub async fn topic(&self, name: &str, timeout: Duration) -> Result<Option<Topic>, Error> {
         let (asking, context, name) = (Arc::clone(&self.asking), self.context.clone(), name.to_owned());
         let answer = spawn_blocking(move || {
+            // What logs in by tokens asks for a new one here.
+            asking.poll(Duration::ZERO);
             // Asking for one topic by name would let the broker create it, so all are asked for.
             let metadata = asking.client().fetch_metadata(None, timeout).map_err(|error| {
                 // Its errors wait to be read.
@@ -87,6 +91,9 @@ impl Admin {
     /// Whether Kafka keeps every record of a topic until its time is over, and compacts none away.
     pub async fn keeps_every_record(&self, topic: &str) -> Result<bool, Error> {
         const DOING: &str = "read a topic's settings";
+        if self.by_token {
+            return Ok(false);
+        }
         let options = AdminOptions::new().request_timeout(Some(DESCRIBE));
         let answer = self.changing.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
         let answer = answer.map_err(|error| Error::asking(DOING, &error, &self.context))?;
@@ -109,6 +116,9 @@ impl Admin {
     ) -> Result<Topic, Error> {
         if let Some(topic) = self.topic(name, timeout).await? {
             return Ok(topic);
+        }
+        if self.by_token {
+            return Err(Error::Create { topic: name.to_owned(), reason: client::NO_ADMIN.to_owned() });
         }
         let max_message_bytes = MAX_MESSAGE_BYTES.to_string();
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1))

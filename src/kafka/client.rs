@@ -2,32 +2,36 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    error, fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use rdkafka::{
     ClientConfig, ClientContext, Statistics,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
-    consumer::ConsumerContext,
+    consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::ProducerContext,
 };
 use secrecy::ExposeSecret;
 
+use super::{handshake, token};
 use crate::config;
 
 /// Why Kafka did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No broker answered in time.
-    #[error("cannot reach Kafka at {servers}: {reason}; is it running, is KAFKA_BOOTSTRAP_SERVERS right?")]
+    #[error("cannot reach Kafka at {servers}: {reason}; {advice}")]
     Unreachable {
         /// The configured brokers.
         servers: String,
-        /// What librdkafka last said about them.
+        /// What librdkafka last said about them, or what is wrong with a certificate.
         reason: String,
+        /// What to do about it.
+        advice: String,
     },
     /// librdkafka does not take a setting. The value is left out, as it may be a secret.
     #[error("Kafka setting `{key}`: {reason}")]
@@ -42,7 +46,7 @@ pub enum Error {
     Settings(String),
     /// A topic that is to be read is not there.
     #[error(
-        "topic {topic} does not exist on {servers}; create it, or let `flowtrail publish --partitions` do so, \
+        "topic {topic} does not exist on {servers}, or this user may not see it; create it, or let `flowtrail publish --partitions` do so, \
          or name another under kafka.topics"
     )]
     NoTopic {
@@ -142,26 +146,57 @@ pub(crate) fn lookers_settings(kafka: &config::Kafka, more: &[(&str, &str)]) -> 
     settings
 }
 
+/// What can't be done with a log-in by token: nobody hears an `AdminClient` ask for one.
+pub(crate) const NO_ADMIN: &str = "not with sasl.mechanism = OAUTHBEARER";
+
+/// Whether a client of these settings logs in by a token.
+pub(crate) fn logs_in_by_token(settings: &ClientConfig) -> bool {
+    let mechanism = settings.get("sasl.mechanism").or_else(|| settings.get("sasl.mechanisms"));
+    mechanism == Some("OAUTHBEARER")
+}
+
+/// Lets a consumer that is to be asked before it reads log in, if it does so by a token: it asks for one when it is polled,
+/// and until then it is connected to nobody.
+pub(crate) fn log_in<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    // It reads nothing yet, so no record can be lost here.
+    let _ = consumer.poll(std::time::Duration::ZERO);
+}
+
 /// What a client does with librdkafka's own words: logs at debug, and keeps the last error for a sentence of ours.
 ///
 /// librdkafka would write to standard error otherwise. Clones share the last error.
 #[derive(Clone)]
 pub struct Context {
-    servers: Arc<str>,
+    kafka: Arc<config::Kafka>,
     last_error: Arc<Mutex<Option<String>>>,
 }
 
 impl Context {
     /// For a client of these settings.
     pub fn new(kafka: &config::Kafka) -> Self {
-        Self { servers: kafka.bootstrap_servers.as_str().into(), last_error: Arc::default() }
+        Self { kafka: Arc::new(kafka.clone()), last_error: Arc::default() }
     }
 
     /// The brokers cannot be reached: because of the last error, or else of `fallback`.
+    ///
+    /// Blocks for some seconds at most where a certificate was refused, to find out why.
     pub fn unreachable(&self, fallback: &str) -> Error {
-        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = last.clone().unwrap_or_else(|| fallback.to_owned());
-        Error::Unreachable { servers: self.servers.to_string(), reason }
+        let reason = self.last_error().unwrap_or_else(|| fallback.to_owned());
+        let servers = self.kafka.bootstrap_servers.clone();
+        let refusal =
+            reason.contains("certificate verify failed").then(|| handshake::why_refused(&self.kafka));
+        if let Some(refusal) = refusal.flatten() {
+            let advice = refusal.advice("ssl.ca.location under [kafka.librdkafka]");
+            return Error::Unreachable { servers, reason: refusal.to_string(), advice };
+        }
+        let (reason, advice) = if reason.contains("alert") && reason.contains("certificate") {
+            let said = "the broker wants a certificate of ours, and we show none or not one that it trusts";
+            (said.to_owned(), "check ssl.certificate.location and ssl.key.location under [kafka.librdkafka]")
+        } else {
+            let advice = advice(&reason);
+            (reason, advice)
+        };
+        Error::Unreachable { servers, reason, advice: advice.to_owned() }
     }
 
     /// Keeps what librdkafka said, in its log maybe, as the last error.
@@ -177,6 +212,10 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Why a connection fails some clients hear only here, as an event it has lost its words.
+        if facility == "FAIL" {
+            self.hear(message.rsplit("]: ").next().unwrap_or(message));
+        }
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
 
@@ -189,6 +228,12 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, _: Statistics) {}
+
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, from: Option<&str>) -> Result<OAuthToken, Box<dyn error::Error>> {
+        token::read(from)
+    }
 }
 
 /// For consumers outside of groups.
@@ -203,7 +248,19 @@ impl ProducerContext for Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("servers", &self.servers).finish_non_exhaustive()
+        f.debug_struct("Context").field("servers", &self.kafka.bootstrap_servers).finish_non_exhaustive()
+    }
+}
+
+/// What to do about brokers that can't be reached for this reason.
+fn advice(reason: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if says(&["SASL", "OAUTHBEARER", "Authentication", "authentication"]) {
+        "check sasl.mechanism and its user, password or token under [kafka.librdkafka]"
+    } else if says(&["SSL", "security.protocol", "certificate"]) {
+        "check security.protocol and the ssl.… settings under [kafka.librdkafka]"
+    } else {
+        "is it running, are KAFKA_BOOTSTRAP_SERVERS and security.protocol right?"
     }
 }
 

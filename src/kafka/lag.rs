@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    error,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -12,6 +13,7 @@ use std::{
 use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
@@ -19,6 +21,7 @@ use rdkafka::{
 use serde::Serialize;
 use thiserror::Error;
 
+use super::{client, token};
 use crate::clock;
 
 /// Settings that make a consumer look without taking part. They win over what is configured.
@@ -124,14 +127,14 @@ pub fn age_seconds(now: Timestamp, timestamp_millis: i64) -> f64 {
 
 /// Reads the lag of `group`. Blocks for at most about `limit`.
 ///
-/// `client` says how to reach Kafka; what it says of group and commits does not count.
+/// `kafka` says how to reach it; what it says of group and commits does not count.
 pub fn read(
-    client: &ClientConfig,
+    kafka: &ClientConfig,
     group: &str,
     topics: &Topics,
     limit: Duration,
 ) -> Result<Vec<PartitionLag>, LagError> {
-    let mut settings = client.clone();
+    let mut settings = kafka.clone();
     settings.set("group.id", group);
     for (name, value) in LOOK_ONLY {
         settings.set(name, value);
@@ -143,10 +146,11 @@ pub fn read(
             KafkaError::ClientConfig(_, _, setting, _) => LagError::Setting { setting },
             _ => LagError::Setting { setting: "how they fit together".to_owned() },
         })?;
+    client::log_in(&consumer);
     let look = Look {
         consumer,
         group: group.to_owned(),
-        servers: client.get("bootstrap.servers").unwrap_or("an address that is not configured").to_owned(),
+        servers: kafka.get("bootstrap.servers").unwrap_or("an address that is not configured").to_owned(),
         deadline: clock::monotonic() + limit,
     };
     look.lag(topics)
@@ -361,6 +365,12 @@ impl ClientContext for Quiet {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             self.keep(reason);
         }
+    }
+
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, from: Option<&str>) -> Result<OAuthToken, Box<dyn error::Error>> {
+        token::read(from)
     }
 }
 

@@ -140,6 +140,7 @@ pub struct Sampled {
 pub struct Look {
     consumer: BaseConsumer<Listener>,
     settings: AdminClient<Context>,
+    by_token: bool,
     deadline: Instant,
     /// A broker said that this user may not even look for the group.
     group_refused: AtomicBool,
@@ -157,13 +158,14 @@ impl Look {
         let mut consumer = client::lookers_settings(kafka, &LOOK);
         consumer.set_log_level(RDKafkaLogLevel::Debug);
         let context = Context::new(kafka);
+        let consumer =
+            consumer.create_with_context(Listener::new(context.clone())).map_err(client::Error::creating)?;
+        client::log_in(&consumer);
+        let settings = client::settings(kafka, &[], &[]);
         Ok(Self {
-            consumer: consumer
-                .create_with_context(Listener::new(context.clone()))
-                .map_err(client::Error::creating)?,
-            settings: client::settings(kafka, &[], &[])
-                .create_with_context(context)
-                .map_err(client::Error::creating)?,
+            consumer,
+            by_token: client::logs_in_by_token(&settings),
+            settings: settings.create_with_context(context).map_err(client::Error::creating)?,
             deadline: clock::monotonic() + WHOLE,
             group_refused: AtomicBool::new(false),
         })
@@ -387,6 +389,9 @@ impl Look {
     }
 
     async fn settings_of(&self, topic: &str) -> Answer<BTreeMap<String, String>> {
+        if self.by_token {
+            return Err(client::NO_ADMIN.to_owned());
+        }
         let options = AdminOptions::new().request_timeout(Some(ANSWER));
         let described = self.settings.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
         let resource = described.map_err(|error| words(&error))?.into_iter().next();

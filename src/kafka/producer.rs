@@ -1,7 +1,7 @@
 //! The producer: every record acknowledged by all in-sync replicas, in order, once; counted when it is delivered.
 
 use std::{
-    fmt,
+    error, fmt,
     sync::{
         Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,13 +11,17 @@ use std::{
 
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Statistics,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer},
 };
 
-use super::client::{self, Context, Error, Reasons};
+use super::{
+    client::{self, Context, Error, Reasons},
+    token,
+};
 use crate::{clock, config};
 
 /// The largest message that flowtrail's topics and producers take: 16 MiB.
@@ -214,6 +218,12 @@ impl ClientContext for Tally {
     }
 
     fn stats(&self, _: Statistics) {}
+
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, from: Option<&str>) -> Result<OAuthToken, Box<dyn error::Error>> {
+        token::read(from)
+    }
 }
 
 impl ProducerContext for Tally {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    error,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +16,7 @@ use std::{
 
 use rdkafka::{
     ClientContext, Offset as Position, Statistics, TopicPartitionList,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, KafkaResult},
@@ -22,7 +24,7 @@ use rdkafka::{
 };
 use tokio::runtime::Handle;
 
-use super::{Lease, Start, client, hollow::Looker};
+use super::{Lease, Start, client, hollow::Looker, token};
 use crate::{
     metrics,
     model::{Offset, Partition},
@@ -359,6 +361,12 @@ impl ClientContext for GroupContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.client.error(error, reason);
+    }
+
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, from: Option<&str>) -> Result<OAuthToken, Box<dyn error::Error>> {
+        token::read(from)
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -131,6 +131,7 @@ impl Slicer {
         let context = Context::new(kafka);
         let settings = client::lookers_settings(kafka, &FETCH);
         let consumer = settings.create_with_context(context.clone()).map_err(Error::creating)?;
+        client::log_in(&consumer);
         Ok(Self { consumer, context, servers: kafka.bootstrap_servers.clone() })
     }
 

@@ -51,6 +51,7 @@ pub(crate) fn follow(
     let settings = client::lookers_settings(kafka, &QUEUE);
     let consumer: BaseConsumer<Context> =
         settings.create_with_context(context.clone()).map_err(Error::creating)?;
+    client::log_in(&consumer);
     let asking = |error: KafkaError| Error::asking("read the ends of a topic", &error, &context);
     let mut followed = TopicPartitionList::new();
     let deadline = clock::monotonic() + ASK;

@@ -8,9 +8,12 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Socket, config::Host, error::SqlState, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{self, ConfigError, Connection, Pem, Verify};
+use crate::{
+    config::{self, ConfigError, Connection, Pem, Verify},
+    tls::{certificates, refusal::Refusal},
+};
 
-mod certificates;
+mod password;
 
 /// Does the talking for a [`Client`]; it has to be polled for the client to get on, and ends with the session.
 pub type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>;
@@ -37,6 +40,16 @@ pub enum PostgresError {
         /// Why.
         reason: String,
     },
+    /// The password can't be had from where it is kept.
+    #[error(
+        "cannot use the password in {path}: {reason}; check postgres.password_file, or passfile in the connection string"
+    )]
+    Password {
+        /// The file that was named.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// No session could be had in time.
     #[error("cannot connect to {place} within {} s; is it reachable from here?", limit.as_secs_f64())]
     Timeout {
@@ -53,7 +66,7 @@ pub enum PostgresError {
         /// What the server or the network said.
         reason: String,
         /// What to do about it.
-        advice: &'static str,
+        advice: String,
         /// The driver's error. Its words are in `reason`.
         error: tokio_postgres::Error,
     },
@@ -65,7 +78,7 @@ pub enum PostgresError {
         /// What the server or the network said.
         reason: String,
         /// What to do about it.
-        advice: &'static str,
+        advice: String,
         /// The driver's error. Its words are in `reason`.
         error: tokio_postgres::Error,
     },
@@ -100,6 +113,9 @@ pub async fn open(postgres: &config::Postgres, application: &str) -> Result<(Cli
     let mut target = postgres.target()?;
     if target.driver.get_application_name().is_none() {
         target.driver.application_name(application);
+    }
+    if let Some(password) = password::read(postgres, &target)? {
+        target.driver.password(password);
     }
     let limit = target.driver.get_connect_timeout().copied().unwrap_or(Duration::from_secs(10));
     let tls = tls(&target)?;
@@ -220,6 +236,9 @@ pub fn reason(error: &tokio_postgres::Error) -> String {
     if let Some(refused) = error.as_db_error() {
         return refused.message().replace('\n', " ");
     }
+    if let Some(refusal) = Refusal::of(error) {
+        return refusal.to_string();
+    }
     let mut said = Vec::new();
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
     while let Some(current) = cause {
@@ -234,7 +253,14 @@ pub fn reason(error: &tokio_postgres::Error) -> String {
 }
 
 /// What a person can do about it.
-fn advice(error: &tokio_postgres::Error) -> &'static str {
+fn advice(error: &tokio_postgres::Error) -> String {
+    match Refusal::of(error) {
+        Some(refusal) => refusal.advice("sslrootcert"),
+        None => general_advice(error).to_owned(),
+    }
+}
+
+fn general_advice(error: &tokio_postgres::Error) -> &'static str {
     let Some(state) = error.code() else {
         let on_the_way = error.to_string();
         return if on_the_way.contains("TLS") {

@@ -10,6 +10,8 @@
 
 mod access;
 mod away;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod cli;
 mod client_certificate;
 mod collecting;
@@ -27,17 +29,20 @@ mod gateway_reads;
 mod groups;
 #[path = "../support/http.rs"]
 mod http_client;
+mod https;
 mod input;
 mod lag;
 mod law;
 mod lock_cost;
 mod monitoring;
 mod offsets;
+mod oidc;
 mod plans;
 mod poison;
 mod pooler;
 mod postgres_killed;
 mod producers;
+mod postgres_trust;
 #[path = "../support/program.rs"]
 mod program;
 #[expect(dead_code, reason = "the other tests want more of it")]
@@ -54,6 +59,7 @@ mod retention;
 mod round_trips;
 mod rows;
 mod schema;
+mod secure_kafka;
 #[path = "../support/servers.rs"]
 mod servers;
 mod service_manager;

@@ -32,7 +32,7 @@ use crate::{hex::hex, sentence::with_causes};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What a token begins with, so that it is known for one wherever it turns up.
-const PREFIX: &str = "ft_";
+pub(super) const PREFIX: &str = "ft_";
 
 /// Bytes of chance in a token: far too many to be guessed, so a plain hash of it can be kept.
 const SECRET_BYTES: usize = 32;

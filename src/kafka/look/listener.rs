@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    error,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use rdkafka::{
-    ClientContext, Statistics, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
+    ClientContext, Statistics, client::OAuthToken, config::RDKafkaLogLevel, consumer::ConsumerContext,
+    error::KafkaError,
 };
 
-use super::super::client::Context;
+use super::super::{client::Context, token};
 
 /// A consumer's context that remembers.
 #[derive(Debug)]
@@ -46,17 +48,12 @@ impl Listener {
 
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match facility {
-            "APIVERSION" => {
-                if let Some((broker, request, version)) = version(message) {
-                    let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-                    versions.entry(broker.to_owned()).or_default().insert(request, version);
-                }
-                return;
+        if facility == "APIVERSION" {
+            if let Some((broker, request, version)) = version(message) {
+                let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+                versions.entry(broker.to_owned()).or_default().insert(request, version);
             }
-            // A consumer hears of a failed connection only here: as an event it has lost its words.
-            "FAIL" => self.context.hear(message.rsplit("]: ").next().unwrap_or(message)),
-            _ => {}
+            return;
         }
         self.context.log(level, facility, message);
     }
@@ -66,6 +63,12 @@ impl ClientContext for Listener {
     }
 
     fn stats(&self, _: Statistics) {}
+
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, from: Option<&str>) -> Result<OAuthToken, Box<dyn error::Error>> {
+        token::read(from)
+    }
 }
 
 impl ConsumerContext for Listener {}

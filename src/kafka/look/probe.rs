@@ -30,8 +30,11 @@ pub struct BrokerClock {
 
 /// Makes a topic, asks the clock of the broker that has it, and removes it.
 pub async fn broker_clock(kafka: &config::Kafka) -> Answer<BrokerClock> {
-    let admin: AdminClient<DefaultClientContext> =
-        client::settings(kafka, &[], &[]).create().map_err(|error| words(&error))?;
+    let settings = client::settings(kafka, &[], &[]);
+    if client::logs_in_by_token(&settings) {
+        return Err(client::NO_ADMIN.to_owned());
+    }
+    let admin: AdminClient<DefaultClientContext> = settings.create().map_err(|error| words(&error))?;
     let name = format!("flowtrail-doctor-{:016x}", rand::random::<u64>());
     let options = AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER));
     let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(-1))

@@ -10,7 +10,10 @@ use rdkafka::{
     topic_partition_list::TopicPartitionListElem,
 };
 
-use super::{super::client, ANSWER, Answer, Look, Standing, Topic, words};
+use super::{
+    super::client::{self, Context},
+    ANSWER, Answer, Look, Standing, Topic, words,
+};
 use crate::config;
 
 /// Something that a collector does.
@@ -108,8 +111,8 @@ pub(super) async fn may_write(kafka: &config::Kafka, topic: &str) -> Answer<bool
         ("retries", "0"),
         ("message.timeout.ms", "5000"),
     ];
-    let producer: FutureProducer =
-        client::settings(kafka, &[], &needs).create().map_err(|error| words(&error))?;
+    let made = client::settings(kafka, &[], &needs).create_with_context(Context::new(kafka));
+    let producer: FutureProducer<Context> = made.map_err(|error| words(&error))?;
     let record = FutureRecord::<[u8], [u8]>::to(topic).payload(b"");
     match producer.send(record, ANSWER).await {
         Ok(_) => Ok(true),

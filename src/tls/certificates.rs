@@ -16,7 +16,7 @@ use rustls::{
 use crate::config::Pem;
 
 /// All certificates of a file or text. Blocks for as long as the file takes to be read.
-pub(super) fn read(from: &Pem) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+pub(crate) fn read(from: &Pem) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     match from {
         Pem::File(path) => CertificateDer::pem_file_iter(path)?.collect(),
         Pem::Text(text) => CertificateDer::pem_slice_iter(text.as_bytes()).collect(),
@@ -24,7 +24,7 @@ pub(super) fn read(from: &Pem) -> Result<Vec<CertificateDer<'static>>, pem::Erro
 }
 
 /// The first key of a file or text.
-pub(super) fn read_key(from: &Pem) -> Result<PrivateKeyDer<'static>, pem::Error> {
+pub(crate) fn read_key(from: &Pem) -> Result<PrivateKeyDer<'static>, pem::Error> {
     match from {
         Pem::File(path) => PrivateKeyDer::from_pem_file(path),
         Pem::Text(text) => PrivateKeyDer::from_pem_slice(text.as_bytes()),
@@ -32,12 +32,12 @@ pub(super) fn read_key(from: &Pem) -> Result<PrivateKeyDer<'static>, pem::Error>
 }
 
 /// For `prefer` and `require`: encrypts against listeners, and takes whoever answers for the server.
-pub(super) fn accept_any(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier> {
+pub(crate) fn accept_any(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier> {
     Arc::new(AcceptAny(provider.signature_verification_algorithms))
 }
 
 /// For `verify-ca`: an authority must have signed the certificate, for whatever host.
-pub(super) fn any_host(inner: Arc<WebPkiServerVerifier>) -> Arc<dyn ServerCertVerifier> {
+pub(crate) fn any_host(inner: Arc<WebPkiServerVerifier>) -> Arc<dyn ServerCertVerifier> {
     Arc::new(AnyHost(inner))
 }
 

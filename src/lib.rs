@@ -35,6 +35,8 @@ pub mod gateway;
 
 pub mod api;
 
+pub mod export;
+
 pub mod kafka;
 
 pub mod pipeline;

@@ -13,7 +13,12 @@ use crate::{
     servers,
 };
 
+mod contract;
 mod flows;
+mod messages;
+mod operations;
+mod over;
+mod scale;
 mod steps;
 
 /// Recorded instances; all ids end alike.

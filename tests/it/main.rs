@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod api;
 mod away;
 #[path = "../support/certificates.rs"]
 mod certificates;

@@ -45,10 +45,14 @@ struct Served {
     metrics: Exposition,
 }
 
-/// `/metrics`, `/livez`, `/readyz` and a page that links them.
+/// What a collector serves: [`probes`] and a page that links them.
 pub fn router(health: Arc<Health>, metrics: Exposition) -> Router {
+    probes(health, metrics).route("/", get(async || Html(include_str!("http/index.html"))))
+}
+
+/// `/metrics`, `/livez`, `/readyz`, and an answer for every path that nothing else answers.
+pub fn probes(health: Arc<Health>, metrics: Exposition) -> Router {
     Router::new()
-        .route("/", get(async || Html(include_str!("http/index.html"))))
         .route("/metrics", get(show_metrics))
         .route(
             "/livez",

@@ -17,6 +17,8 @@
 //! [`compare`] looks at them beside those of Flogo's own state service, [`rerun`] asks a runtime to run an instance again,
 //! [`replay`] stores or copies once more what is on the topic.
 //!
+//! [`viewer`] is the page that shows it to people.
+//!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`metrics`],
 //! [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
 
@@ -51,6 +53,8 @@ pub mod replay;
 pub mod compare;
 
 pub mod doctor;
+
+pub mod viewer;
 
 pub mod server;
 

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let metrics = metrics::install()?;
     let server = Server::open(&config, stop.clone()).await?;
-    let router = http::router(server.health().clone(), metrics.clone()).merge(server.router());
+    let router = http::probes(server.health().clone(), metrics.clone()).merge(server.router());
     let address = http::serve(&config.gateway.listen, router, stop.clone(), &tasks).await?;
     tasks.spawn(metrics.upkeep(stop.clone()));
     server.start(&tasks);

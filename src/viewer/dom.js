@@ -105,6 +105,11 @@ export function fact(term, ...value) {
   return said.length ? h("div", {}, h("dt", {}, term), h("dd", {}, said)) : null;
 }
 
+/** The heading of a column that needs none for the eye. */
+export function unseen(text) {
+  return h("span", { class: "off-screen" }, text);
+}
+
 /** A table: columns are `[heading, class, cell of an item]`. `row` gives more attributes of a row. */
 export function table(caption, columns, items, row = () => ({})) {
   const head = columns.map(([heading, kind]) => h("th", { scope: "col", class: kind }, heading));

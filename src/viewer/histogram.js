@@ -28,8 +28,7 @@ function statuses(element, answer, filters) {
     const words = on ? now.filter((word) => word !== status.toLowerCase()) : [...now, status];
     return h("li", {}, h("a", {
       href: address("/flows", { ...filters, status: words.join(",") }), class: on ? "on" : "", "aria-current": on ? "true" : null,
-      "aria-label": `${status}: ${atLeast}${flows}`,
-    }, badge(state, status), h("strong", {}, atLeast + number(flows))));
+    }, badge(state, status), " ", h("strong", {}, atLeast + number(flows))));
   };
   fill(element, h("ul", { class: "statuses", "aria-label": "By status" }, answer.by_status.filter(({ status }) => status).map(link)));
 }

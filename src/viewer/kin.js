@@ -1,7 +1,7 @@
 // Whom a run comes from and what came of it.
 
 import { path } from "./api.js";
-import { badge, h, table } from "./dom.js";
+import { badge, h, table, unseen } from "./dom.js";
 import { payload } from "./json.js";
 import { duration, time } from "./time.js";
 
@@ -14,10 +14,10 @@ export function kin({ id, kin: { parent, original, children, children_complete: 
   const note = complete ? null : h("p", { class: "note" }, "There may be more that this run called: not all were looked at.");
   if (!all.length) return [h("p", { class: "dim" }, "It stands alone: nothing called it, it called nothing, nobody ran it again."), note];
   return [table("Kin", [
-    ["", "", ({ as }) => as], ["State", "", ({ state, status }) => badge(state, status)],
+    [unseen("Relation"), "", ({ as }) => as], ["State", "", ({ state, status }) => badge(state, status)],
     ["Flow", "name", (flow) => [h("a", { href: `/flows/${path(flow.id)}` }, flow.flow || "unnamed"), h("span", { class: "id" }, flow.id)]],
     ["Started", "", ({ started }) => time(started)], ["Took", "number", (flow) => duration(flow.duration_ms)],
-    ["", "", (flow) => h("a", { href: `/compare/${path(id, flow.id)}` }, "compare")],
+    [unseen("Compare"), "", (flow) => h("a", { href: `/compare/${path(id, flow.id)}` }, "compare")],
   ], all), note];
 }
 
@@ -29,6 +29,6 @@ export function runs({ runs: all }) {
   return table("Runs", [
     ["State", "", ({ state, status }) => badge(state, status)], ["Started", "", ({ started }) => time(started)],
     ["Took", "number", (run) => duration(run.duration_ms)], ["Version", "", ({ version }) => version],
-    ["Host", "", ({ host }) => host], ["Superseded steps", "number", (run) => run.superseded_steps], ["", "", payloads],
+    ["Host", "", ({ host }) => host], ["Superseded steps", "number", (run) => run.superseded_steps], [unseen("Payloads"), "", payloads],
   ], all);
 }

@@ -1,7 +1,7 @@
 // Dead letters: what could not be stored, why, and what to do with them.
 
 import { get, path, post } from "./api.js";
-import { badge, fill, h, table, toast } from "./dom.js";
+import { badge, fill, h, table, toast, unseen } from "./dom.js";
 import { payload } from "./json.js";
 import { may } from "./me.js";
 import { address, again, change } from "./router.js";
@@ -12,12 +12,12 @@ export async function letters(element, query, signal) {
   const answer = await get("operations/deadletters", { reason: query.reason, topic: query.topic, after: query.after, limit: 100 }, signal);
   const reasons = h("ul", { class: "statuses", "aria-label": "By reason" }, answer.by_reason.map(({ reason, letters: count }) => h("li", {},
     h("a", { href: address("/operations/letters", { reason: query.reason === reason ? "" : reason }), class: query.reason === reason ? "on" : "" },
-      badge("failed", reason), h("strong", {}, number(count))))));
+      badge("failed", reason), " ", h("strong", {}, number(count))))));
   const chosen = new Set();
   const one = h("div", { class: "letter" });
   if (!answer.letters.length) return fill(element, reasons, h("p", { class: "lead" }, query.reason ? "None of this reason." : "There are none: everything could be stored."));
   const columns = [
-    ...(may("operate") ? [["", "pick", ({ id }) => box(chosen, id)]] : []),
+    ...(may("operate") ? [[unseen("Chosen"), "pick", ({ id }) => box(chosen, id)]] : []),
     ["Number", "number", ({ id }) => h("a", { href: address("/operations/letters", { ...query, letter: id }) }, id)],
     ["Kept", "", (letter) => time(letter.kept_at)], ["Reason", "", ({ reason }) => badge("failed", reason)],
     ["Detail", "long", ({ detail, sqlstate }) => [detail, sqlstate ? h("code", {}, ` ${sqlstate}`) : null]],

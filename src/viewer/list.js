@@ -1,7 +1,7 @@
 // The list of flows, newest first.
 
 import { get } from "./api.js";
-import { badge, fill, h, table, toast } from "./dom.js";
+import { badge, fill, h, table, toast, unseen } from "./dom.js";
 import { chips, chosen, form, whyEmpty } from "./filters.js";
 import { counts } from "./histogram.js";
 import { keys } from "./keys.js";
@@ -64,7 +64,7 @@ function flows(items, picked) {
     return h("input", { type: "checkbox", "aria-label": `Compare ${flow.flow ?? flow.id}`, checked: picked.includes(flow.id), onchange: press });
   };
   return table("Flows", [
-    ["", "pick", pick],
+    [unseen("Compare"), "pick", pick],
     ["State", "", (flow) => badge(flow.state, flow.status)],
     ["Flow", "name", (flow) => [
       h("a", { href: `/flows/${path(flow.id)}` }, flow.flow || "unnamed"),

@@ -1,7 +1,7 @@
 // How flowtrail itself is: lag, what is stored, dead letters, and what else a person at night asks.
 
 import { get } from "./api.js";
-import { fill, h, table } from "./dom.js";
+import { fill, h, table, unseen } from "./dom.js";
 import { keys } from "./keys.js";
 import { letters } from "./letters.js";
 import { address, go } from "./router.js";
@@ -53,7 +53,7 @@ async function lag(element, _query, signal) {
       ["Topic", "", ({ topic }) => topic], ["Partition", "number", ({ partition }) => partition],
       ["Stored to", "number", ({ committed }) => number(committed)], ["Ends at", "number", ({ end }) => number(end)],
       ["Waits", "number", ({ lag_records: records }) => number(records)],
-      ["", "meter", ({ lag_records: records }) => h("span", { class: "meter", "aria-hidden": "true" }, h("i", { style: { width: `${(100 * (records ?? 0)) / most}%` } }))],
+      [unseen("Share"), "meter", ({ lag_records: records }) => h("span", { class: "meter", "aria-hidden": "true" }, h("i", { style: { width: `${(100 * (records ?? 0)) / most}%` } }))],
       ["For", "number", ({ lag_seconds: seconds }) => (seconds === null ? "–" : duration(seconds * 1000))],
       ["Last record of", "", (row) => time(of(row)?.last_record)], ["Stored at", "", (row) => time(of(row)?.updated)],
     ], waiting.partitions),

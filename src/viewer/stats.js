@@ -1,7 +1,7 @@
 // How long flows take and how often they fail, over time.
 
 import { get } from "./api.js";
-import { fill, h, table } from "./dom.js";
+import { fill, h, table, unseen } from "./dom.js";
 import { address, change } from "./router.js";
 import { duration, format, number, time } from "./time.js";
 
@@ -50,7 +50,7 @@ function draw(element, answer) {
       ["p99", "number", ({ p99_ms: ms }) => duration(ms)],
       ["Runs over time", "chart", ({ over_time: points }) => bars(points)],
       ["p95 over time", "chart", ({ over_time: points }) => line(points)],
-      ["", "", ({ app, flow }) => h("a", { href: address("/grid", { app, flow }) }, "grid")],
+      [unseen("Grid"), "", ({ app, flow }) => h("a", { href: address("/grid", { app, flow }) }, "grid")],
     ], answer.flows),
     h("h2", {}, "Slowest steps"),
     slowest.length ? table("Slowest steps", [

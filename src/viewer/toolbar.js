@@ -35,7 +35,7 @@ function zoom(timeline) {
     h("label", { class: "check" }, h("input", { id, type: "checkbox", checked, onchange: (event) => set(event.target.checked) }), label);
   return h("span", { class: "zoom" },
     h("span", { class: "group", role: "group", "aria-label": "Zoom" },
-      button("Farther (-)", "−", () => timeline.zoom(2)), button("The whole run (0)", "Fit", () => timeline.fit()),
+      button("Farther (-)", "−", () => timeline.zoom(2)), button("Fit the whole run (0)", "Fit", () => timeline.fit()),
       button("Closer (+)", "+", () => timeline.zoom(0.5))),
     timeline.gaps.length ? box("cut", "Cut idle time", timeline.cut, (cut) => timeline.cutGaps(cut)) : null,
     box("critical", "Critical path", timeline.critical, (on) => {

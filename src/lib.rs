@@ -10,7 +10,8 @@
 //! 5. [`postgres`] writes a batch in one transaction with the offsets that it covers,
 //! 6. into the tables that [`schema`] made.
 //!
-//! [`gateway`] takes the place of Flogo's state service and answers from those tables.
+//! [`gateway`] takes the place of Flogo's state service and answers from those tables; [`api`] answers people and tools
+//! in words of its own.
 //! What nobody is to read is masked by [`redaction`] on the way in.
 //!
 //! [`verify`] compares what is on the topic with what the tables hold, [`doctor`] looks at all that a collector needs,
@@ -33,6 +34,8 @@ pub mod redaction;
 pub mod publish;
 
 pub mod gateway;
+
+pub mod api;
 
 pub mod kafka;
 
@@ -72,6 +75,7 @@ pub mod clock;
 
 mod hex;
 mod sentence;
+mod when;
 
 #[cfg(feature = "dev-stack")]
 pub mod dev;

@@ -10,6 +10,7 @@ use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    api::Api,
     clock,
     config::{Config, SchemaMode},
     gateway::{
@@ -80,6 +81,7 @@ pub struct Server {
     health: Arc<Health>,
     spool_dir: Option<PathBuf>,
     steps: Steps,
+    api: Api,
     senders: Option<Senders>,
     record: bool,
     stop: CancellationToken,
@@ -115,15 +117,16 @@ impl Server {
         let conditions: &[Condition] = if wanted.record { &[Condition::Kafka] } else { &[] };
         let health = Arc::new(Health::new(conditions, Duration::from_mins(1), clock::monotonic()));
         let admin = Admin::new(&config.kafka)?;
+        let api = Api::new(gateway.pool.clone(), config);
         let record = wanted.record;
-        Ok(Self { gateway, access, admin, health, spool_dir, steps, senders, record, stop })
+        Ok(Self { gateway, access, admin, health, spool_dir, steps, api, senders, record, stop })
     }
 
     /// The requests that it answers, each for who has the role; without `gateway.record` none that changes history.
     pub fn router(&self) -> Router {
         let (gateway, access) = (&self.gateway, &self.access);
         let reads = reads::routes(Reads::new(gateway.pool.clone())).merge(stream::routes(self.steps.clone()));
-        let reads = access.guard(reads, &[Role::Read]).merge(viewer::routes());
+        let reads = access.guard(reads, &[Role::Read]).merge(self.api.routes(access)).merge(viewer::routes());
         if !self.record {
             return reads;
         }

@@ -55,6 +55,11 @@ impl Micros {
     }
 }
 
+/// Microseconds as milliseconds. Exact for anything below a month; far beyond that a microsecond is nothing.
+pub(crate) fn millis(micros: i64) -> f64 {
+    jiff::SignedDuration::from_micros(micros).as_secs_f64() * 1_000.0
+}
+
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {

@@ -25,6 +25,9 @@ const CHECK: Duration = Duration::from_secs(1);
 /// hand the server session to another client after each transaction, so nothing is ever set that outlives one.
 const SETTINGS: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL timezone = 'UTC'";
 
+/// The same for a [`Reader::short_moment`].
+const SHORT: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL timezone = 'UTC'";
+
 /// Why there is no session, as one sentence without a password.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
@@ -110,10 +113,20 @@ impl Reader {
     /// after ten seconds each. Dropping it ends it.
     ///
     /// Ask by `query_typed`: a prepared statement would stay on the server, and behind a pooler on somebody else's.
-    pub async fn moment(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
+    pub async fn moment(&mut self) -> Result<Transaction<'_>, Error> {
+        self.moment_with(SETTINGS).await
+    }
+
+    /// The same, but a statement ends after five seconds: for questions that people wait for, each of which has limits of its
+    /// own besides.
+    pub async fn short_moment(&mut self) -> Result<Transaction<'_>, Error> {
+        self.moment_with(SHORT).await
+    }
+
+    async fn moment_with(&mut self, settings: &str) -> Result<Transaction<'_>, Error> {
         let builder = self.session.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
         let moment = builder.read_only(true).start().await?;
-        moment.batch_execute(SETTINGS).await?;
+        moment.batch_execute(settings).await?;
         Ok(moment)
     }
 

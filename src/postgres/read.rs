@@ -7,27 +7,40 @@ use tokio_postgres::{
     Row,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
+use utoipa::ToSchema;
+
+use crate::model::{RunState, millis};
 
 pub mod compare;
 pub mod flogo;
 
 mod app;
+mod counts;
+mod detail;
 mod gateway;
 mod letter;
 mod list;
 mod payload;
 mod rerun;
 mod show;
+mod statement;
+mod step_line;
 
 pub use self::{
     app::{AppState, app_states},
+    counts::{Counted, counted},
+    detail::{Detail, Kin, StateCount, StepCounts, WholeFlow, WholeRun, children, detail, is_known, summary},
     gateway::{greatest_execution, switched_off, user_of},
     letter::{Letter, LetterFilter, LetterSummary, count_letters, letters, whole_letters},
-    list::{Filter, list, start_of},
-    payload::Payload,
+    list::{Cursor, Filter, Page, page, place_of},
+    payload::{Content, Payload},
     rerun::{Standing, another_rerun, reruns, standing},
     show::{Flow, Run, State, Step, show},
+    step_line::{Execution, StepCursor, StepFilter, StepLine, WholeStep, executions, steps, whole_step},
 };
+
+/// That a flow or a step failed, as [`RunState::of`] has it, of a table with the columns `status` and `error`.
+pub const FAILED: &str = "(lower(status) = 'failed' OR error IS NOT NULL)";
 
 type Boxed = Box<dyn std::error::Error + Sync + Send>;
 
@@ -35,7 +48,7 @@ type Boxed = Box<dyn std::error::Error + Sync + Send>;
 const EPOCH_2000: i64 = 946_684_800_000_000;
 
 /// One flow instance, without its payloads.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Summary {
     /// Flow instance id.
     pub id: String,
@@ -65,21 +78,26 @@ pub struct Summary {
     pub parent: Option<String>,
     /// Flow name of that instance.
     pub parent_flow: Option<String>,
+    /// How it stands, in few words that are the same for every runtime.
+    pub state: RunState,
 }
 
 impl Summary {
-    /// What [`Summary::of`] reads; all of it is in the tables that existing readers know.
+    /// What [`Summary::of`] reads.
     const COLUMNS: &str = "flowinstanceid, flowname, appname, appversion, status, starttime, endtime, reruncount, \
-                           hostid, userid, rerunofflowinstanceid, parentflowinstanceid, parentflowname";
+                           hostid, userid, rerunofflowinstanceid, parentflowinstanceid, parentflowname, phase, \
+                           error IS NOT NULL AS haserror";
 
     fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let (started, ended) = (time(row, "starttime")?, time(row, "endtime")?);
+        let status = text(row, "status")?;
         Ok(Self {
+            state: RunState::of(status.as_deref(), row.try_get("phase")?, row.try_get("haserror")?),
             id: row.try_get("flowinstanceid")?,
             flow: text(row, "flowname")?,
             app: text(row, "appname")?,
             version: text(row, "appversion")?,
-            status: text(row, "status")?,
+            status,
             duration_ms: duration_ms(started, ended),
             started,
             ended,
@@ -104,12 +122,7 @@ fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, tokio_postgres::Er
 
 fn duration_ms(started: Option<Timestamp>, ended: Option<Timestamp>) -> Option<f64> {
     let micros = ended?.as_microsecond().checked_sub(started?.as_microsecond())?;
-    // Exact for anything below a month; far beyond that a microsecond is nothing.
-    Some(std::time::Duration::from_micros(micros.unsigned_abs()).as_secs_f64() * 1_000.0 * sign(micros))
-}
-
-fn sign(number: i64) -> f64 {
-    if number < 0 { -1.0 } else { 1.0 }
+    Some(millis(micros))
 }
 
 /// A `timestamp` column, which holds UTC, or one with a time zone; nothing for `infinity` and what lies beyond what can be shown.

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod api;
 mod away;
 mod cli;
 mod client_certificate;

@@ -157,6 +157,7 @@ fn print_each<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::RunState;
 
     fn flow() -> Flow {
         let summary = Summary {
@@ -174,6 +175,7 @@ mod tests {
             rerun_of: Some("f0".to_owned()),
             parent: None,
             parent_flow: None,
+            state: RunState::Failed,
         };
         let state = State {
             summary,

@@ -148,7 +148,7 @@ fn step_data(rows: &[Row]) -> Result<Vec<StepData>, ReadError> {
 }
 
 /// The rows of a statement, as long as they are not more than an answer may hold.
-async fn bounded(
+pub(super) async fn bounded(
     moment: &Transaction<'_>,
     sql: &str,
     parameters: &[(&(dyn ToSql + Sync), Type)],

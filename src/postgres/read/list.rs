@@ -1,121 +1,275 @@
-//! Flows, newest first. Never reads `steps`.
+//! Flows, newest first. Reads `steps` only where it is asked which flows have one that failed.
+//!
+//! A question looks at a bounded number of flows, the candidates: those that an index names, newest first. What no index
+//! knows is asked of these alone. So a question costs about the same however many flows there are and however few of
+//! them are wanted; where it finds less than was asked for, it says how far it looked, and goes on from there next time.
 
 use jiff::Timestamp;
-use tokio_postgres::{
-    Client, Error,
-    types::{ToSql, Type},
-};
+use tokio_postgres::{Error, Row, Transaction, types::Type};
 
-use super::{Summary, Utc};
+use super::{FAILED, Summary, Utc, statement::Statement};
+
+/// Flows that one question looks at. Twenty thousand rows side by side take some 50 ms.
+pub(super) const MOST_CANDIDATES: i64 = 20_000;
+
+/// The same where each of them costs more: its steps are looked up, or its payloads searched.
+pub(super) const MOST_COSTLY_CANDIDATES: i64 = 2_000;
 
 /// Which flows are wanted; what is not given does not narrow.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Any of these statuses, in the runtime's own words.
+    /// Any of these statuses, in letters of any case.
     pub statuses: Vec<String>,
+    /// Only flows that failed.
+    pub failed: bool,
     /// This flow name.
     pub flow: Option<String>,
     /// This app.
     pub app: Option<String>,
+    /// This version of the app.
+    pub version: Option<String>,
+    /// This host.
+    pub host: Option<String>,
+    /// This user.
+    pub user: Option<String>,
+    /// This user as well: the only one whose flows the caller may see.
+    pub only_user: Option<String>,
     /// Started at or after this.
     pub since: Option<Timestamp>,
     /// Started before this.
     pub until: Option<Timestamp>,
-    /// Only what comes after this flow in the list: its id, and its start as [`start_of`] gives it.
-    pub after: Option<(String, Option<Timestamp>)>,
+    /// Took at least so many milliseconds.
+    pub min_duration_ms: Option<f64>,
+    /// Re-runs of this instance.
+    pub rerun_of: Option<String>,
+    /// Instances whose id begins so.
+    pub id: Option<String>,
+    /// Only flows with a step that failed.
+    pub failed_step: bool,
+    /// These characters are in input, output or error.
+    pub text: Option<String>,
+    /// Only what comes after this in the list.
+    pub after: Option<Cursor>,
+}
+
+/// A place in the list: behind this flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Its start; nothing where that is not known.
+    pub start: Option<Timestamp>,
+    /// Its id.
+    pub id: String,
+}
+
+/// A piece of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Flows, the newest first.
+    pub flows: Vec<Summary>,
+    /// Where the next piece begins; nothing at the end of the list.
+    pub next: Option<Cursor>,
+    /// Where fewer flows were found than asked for and there are more to look at: how far back it was looked. Nothing also
+    /// where that is among flows whose start is not known.
+    pub searched_to: Option<Timestamp>,
 }
 
 /// Where a flow stands in the list; nothing where there is no such flow.
-pub async fn start_of(client: &Client, id: &str) -> Result<Option<Option<Timestamp>>, Error> {
-    let row = client
-        .query_typed_opt("SELECT starttime FROM flowstate WHERE flowinstanceid = $1", &[(&id, Type::TEXT)])
-        .await?;
-    row.map(|row| super::time(&row, "starttime")).transpose()
+pub async fn place_of(moment: &Transaction<'_>, id: &str) -> Result<Option<Cursor>, Error> {
+    let sql = "SELECT starttime FROM flowstate WHERE flowinstanceid = $1";
+    let row = moment.query_typed_opt(sql, &[(&id, Type::TEXT)]).await?;
+    row.map(|row| Ok(Cursor { start: super::time(&row, "starttime")?, id: id.to_owned() })).transpose()
 }
 
 /// At most `limit` flows, by start, the newest first; those whose start is not known come last.
 ///
-/// Two statements, so that each follows the index on (starttime, flowinstanceid) from where the last page ended.
-pub async fn list(client: &Client, filter: &Filter, limit: u32) -> Result<Vec<Summary>, Error> {
+/// An id that is a flow's whole one gives that flow alone.
+pub async fn page(moment: &Transaction<'_>, filter: &Filter, limit: u32) -> Result<Page, Error> {
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    if let (Some(id), None) = (&filter.id, &filter.after) {
+        let found = named(filter, id).rows(moment).await?;
+        if !found.is_empty() {
+            let flows = found.iter().map(Summary::of).collect::<Result<_, _>>()?;
+            return Ok(Page { flows, next: None, searched_to: None });
+        }
+    }
     let mut flows = Vec::new();
-    let begins_unknown = matches!(filter.after, Some((_, None)));
-    if !begins_unknown {
-        flows = run(client, &Statement::started(filter), limit).await?;
+    let phases = Candidates::phases(filter);
+    for (number, candidates) in phases.iter().enumerate() {
+        // One more than is wanted tells whether there are more.
+        let missing = i64::try_from(wanted - flows.len()).unwrap_or(i64::MAX).saturating_add(1);
+        for row in candidates.matching(Summary::COLUMNS, missing).rows(moment).await? {
+            flows.push(Summary::of(&row)?);
+        }
+        if flows.len() > wanted {
+            flows.truncate(wanted);
+            let next = flows.last().map(|flow| Cursor { start: flow.started, id: flow.id.clone() });
+            return Ok(Page { flows, next, searched_to: None });
+        }
+        if let Some(last) = candidates.last(moment).await? {
+            let searched_to = last.start.filter(|_| flows.len() < wanted);
+            return Ok(Page { flows, next: Some(last), searched_to });
+        }
+        if flows.len() == wanted && number + 1 < phases.len() {
+            let next = flows.last().map(|flow| Cursor { start: flow.started, id: flow.id.clone() });
+            return Ok(Page { flows, next, searched_to: None });
+        }
     }
-    let missing = limit.saturating_sub(u32::try_from(flows.len()).unwrap_or(u32::MAX));
-    if missing > 0 && filter.since.is_none() && filter.until.is_none() {
-        flows.extend(run(client, &Statement::unknown_start(filter), missing).await?);
-    }
-    Ok(flows)
+    Ok(Page { flows, next: None, searched_to: None })
 }
 
-async fn run(client: &Client, statement: &Statement<'_>, limit: u32) -> Result<Vec<Summary>, Error> {
-    let limit = i64::from(limit);
-    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = Vec::with_capacity(statement.parameters.len() + 1);
-    for (value, kind) in &statement.parameters {
-        parameters.push((value.as_ref(), kind.clone()));
+/// The newest rows that a list with this filter would look at and that match it, for whoever counts them; and from when on
+/// these are all there are, if they are not all at once. Flows whose start is not known are none of them.
+pub(super) async fn newest(
+    moment: &Transaction<'_>,
+    filter: &Filter,
+    columns: &str,
+) -> Result<(Vec<Row>, Option<Timestamp>), Error> {
+    let candidates = Candidates { filter, is_started: true };
+    let rows = candidates.matching(columns, candidates.most()).rows(moment).await?;
+    let last = candidates.last(moment).await?;
+    Ok((rows, last.and_then(|last| last.start)))
+}
+
+fn named<'a>(filter: &'a Filter, id: &'a str) -> Statement<'a> {
+    let mut statement =
+        Statement::new(format!("SELECT {} FROM flowstate WHERE flowinstanceid = ", Summary::COLUMNS));
+    statement.push("?", id, Type::TEXT);
+    if let Some(since) = filter.since {
+        statement.push(" AND starttime >= ?", Utc(Some(since)), Type::TIMESTAMP);
     }
-    parameters.push((&limit, Type::INT8));
-    let sql = format!("{} LIMIT ${}", statement.sql, parameters.len());
-    client.query_typed(&sql, &parameters).await?.iter().map(Summary::of).collect()
+    if let Some(until) = filter.until {
+        statement.push(" AND starttime < ?", Utc(Some(until)), Type::TIMESTAMP);
+    }
+    if let Some(original) = &filter.rerun_of {
+        statement.push(" AND rerunofflowinstanceid = ?", original.as_str(), Type::TEXT);
+    }
+    narrow(&mut statement, filter);
+    statement
 }
 
-/// SQL and what is bound to it; no value ever becomes part of the text.
-struct Statement<'a> {
-    sql: String,
-    parameters: Vec<(Box<dyn ToSql + Sync + Send + 'a>, Type)>,
+/// Flows that an index names, in the order of the list: those with a start, or those without one.
+struct Candidates<'a> {
+    filter: &'a Filter,
+    is_started: bool,
 }
 
-impl<'a> Statement<'a> {
-    fn started(filter: &'a Filter) -> Self {
-        let mut statement = Self::narrowed(filter, "starttime IS NOT NULL");
+impl<'a> Candidates<'a> {
+    fn phases(filter: &'a Filter) -> Vec<Self> {
+        let begins_unknown = matches!(&filter.after, Some(Cursor { start: None, .. }));
+        let is_bounded = filter.since.is_some() || filter.until.is_some();
+        let phases = [(true, !begins_unknown), (false, !is_bounded)];
+        phases
+            .into_iter()
+            .filter_map(|(is_started, is_wanted)| is_wanted.then_some(Self { filter, is_started }))
+            .collect()
+    }
+
+    fn most(&self) -> i64 {
+        let is_costly = self.filter.failed_step || self.filter.text.is_some();
+        if is_costly { MOST_COSTLY_CANDIDATES } else { MOST_CANDIDATES }
+    }
+
+    /// Those that match, at most `limit`.
+    fn matching(&self, columns: &str, limit: i64) -> Statement<'a> {
+        let mut statement = Statement::new(format!("SELECT {columns} FROM (SELECT * FROM flowstate"));
+        self.by_index(&mut statement);
+        statement.push(" LIMIT ?) AS candidates WHERE true", self.most(), Type::INT8);
+        narrow(&mut statement, self.filter);
+        statement.sql(self.order());
+        statement.push(" LIMIT ?", limit, Type::INT8);
+        statement
+    }
+
+    /// The last of them, where there are more behind it.
+    async fn last(&self, moment: &Transaction<'_>) -> Result<Option<Cursor>, Error> {
+        let mut statement = Statement::new("SELECT starttime, flowinstanceid FROM flowstate");
+        self.by_index(&mut statement);
+        statement.push(" OFFSET ?", self.most() - 1, Type::INT8);
+        statement.sql(" LIMIT 2");
+        let rows = statement.rows(moment).await?;
+        let [last, _] = rows.as_slice() else { return Ok(None) };
+        Ok(Some(Cursor { start: super::time(last, "starttime")?, id: last.try_get("flowinstanceid")? }))
+    }
+
+    fn by_index(&self, statement: &mut Statement<'a>) {
+        let filter = self.filter;
+        statement.sql(if self.is_started {
+            " WHERE starttime IS NOT NULL"
+        } else {
+            " WHERE starttime IS NULL"
+        });
+        if let (Some(app), Some(flow)) = (&filter.app, &filter.flow) {
+            statement.push(" AND appname = ?", app.as_str(), Type::TEXT);
+            statement.push(" AND flowname = ?", flow.as_str(), Type::TEXT);
+        }
+        if let Some(original) = &filter.rerun_of {
+            statement.push(" AND rerunofflowinstanceid = ?", original.as_str(), Type::TEXT);
+        }
         if let Some(since) = filter.since {
-            statement.and("starttime >= ?", Utc(Some(since)), Type::TIMESTAMP);
+            statement.push(" AND starttime >= ?", Utc(Some(since)), Type::TIMESTAMP);
         }
         if let Some(until) = filter.until {
-            statement.and("starttime < ?", Utc(Some(until)), Type::TIMESTAMP);
+            statement.push(" AND starttime < ?", Utc(Some(until)), Type::TIMESTAMP);
         }
-        if let Some((id, start @ Some(_))) = &filter.after {
-            statement.and("(starttime, flowinstanceid) < (?, ", Utc(*start), Type::TIMESTAMP);
-            statement.push("?)", id.as_str(), Type::TEXT);
+        match &filter.after {
+            Some(Cursor { start: start @ Some(_), id }) if self.is_started => {
+                statement.push(" AND (starttime, flowinstanceid) < (?, ", Utc(*start), Type::TIMESTAMP);
+                statement.push("?)", id.as_str(), Type::TEXT);
+            }
+            Some(Cursor { start: None, id }) if !self.is_started => {
+                statement.push(" AND flowinstanceid < ?", id.as_str(), Type::TEXT);
+            }
+            _ => {}
         }
-        statement.sql.push_str(" ORDER BY starttime DESC, flowinstanceid DESC");
+        statement.sql(self.order());
+    }
+
+    fn order(&self) -> &'static str {
+        if self.is_started {
+            " ORDER BY starttime DESC, flowinstanceid DESC"
+        } else {
+            " ORDER BY flowinstanceid DESC"
+        }
+    }
+}
+
+/// What no index knows.
+fn narrow<'a>(statement: &mut Statement<'a>, filter: &'a Filter) {
+    if !filter.statuses.is_empty() {
+        let statuses: Vec<String> = filter.statuses.iter().map(|status| status.to_lowercase()).collect();
+        statement.push(" AND lower(status) = ANY (?)", statuses, Type::TEXT_ARRAY);
+    }
+    if filter.failed {
+        statement.sql(" AND ");
+        statement.sql(FAILED);
+    }
+    let equal = [
+        (" AND flowname = ?", &filter.flow),
+        (" AND appname = ?", &filter.app),
+        (" AND appversion = ?", &filter.version),
+        (" AND hostid = ?", &filter.host),
+        (" AND userid = ?", &filter.user),
+        (" AND userid = ?", &filter.only_user),
+        (" AND starts_with(flowinstanceid, ?)", &filter.id),
+    ];
+    for (condition, value) in equal {
+        if let Some(value) = value {
+            statement.push(condition, value.as_str(), Type::TEXT);
+        }
+    }
+    if let Some(least) = filter.min_duration_ms {
+        statement.push(" AND ft_ms(endtime - starttime) >= ?", least, Type::FLOAT8);
+    }
+    if let Some(text) = &filter.text {
+        // Bytes are searched, as they are stored: whatever they are, it can't fail.
+        statement.push(" AND (position(? IN flowinput) > 0", text.as_bytes(), Type::BYTEA);
+        statement.push(" OR position(? IN flowoutput) > 0", text.as_bytes(), Type::BYTEA);
+        statement.push(" OR position(? IN error) > 0)", text.as_bytes(), Type::BYTEA);
+    }
+    if filter.failed_step {
         statement
-    }
-
-    fn unknown_start(filter: &'a Filter) -> Self {
-        let mut statement = Self::narrowed(filter, "starttime IS NULL");
-        if let Some((id, None)) = &filter.after {
-            statement.and("flowinstanceid < ?", id.as_str(), Type::TEXT);
-        }
-        statement.sql.push_str(" ORDER BY flowinstanceid DESC");
-        statement
-    }
-
-    fn narrowed(filter: &'a Filter, condition: &str) -> Self {
-        let sql = format!("SELECT {} FROM flowstate WHERE {condition}", Summary::COLUMNS);
-        let mut statement = Self { sql, parameters: Vec::new() };
-        if !filter.statuses.is_empty() {
-            statement.and("status = ANY (?)", filter.statuses.as_slice(), Type::TEXT_ARRAY);
-        }
-        if let Some(flow) = &filter.flow {
-            statement.and("flowname = ?", flow.as_str(), Type::TEXT);
-        }
-        if let Some(app) = &filter.app {
-            statement.and("appname = ?", app.as_str(), Type::TEXT);
-        }
-        statement
-    }
-
-    fn and(&mut self, condition: &str, value: impl ToSql + Sync + Send + 'a, kind: Type) {
-        self.sql.push_str(" AND ");
-        self.push(condition, value, kind);
-    }
-
-    /// Appends a piece of SQL whose `?` stands for the value.
-    fn push(&mut self, piece: &str, value: impl ToSql + Sync + Send + 'a, kind: Type) {
-        self.parameters.push((Box::new(value), kind));
-        self.sql.push_str(&piece.replace('?', &format!("${}", self.parameters.len())));
+            .sql(" AND EXISTS (SELECT FROM steps s WHERE s.flowinstanceid = candidates.flowinstanceid AND ");
+        statement.sql("(lower(s.status) = 'failed' OR s.error IS NOT NULL))");
     }
 }
 
@@ -123,26 +277,49 @@ impl<'a> Statement<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn values_are_bound_and_steps_are_not_read() {
-        let filter = Filter {
+    fn everything() -> Filter {
+        let text = |text: &str| Some(text.to_owned());
+        Filter {
             statuses: vec!["'; drop table flowstate".to_owned()],
-            flow: Some("it's".to_owned()),
-            app: Some("a".to_owned()),
+            failed: true,
+            flow: text("it's"),
+            app: text("a"),
+            version: text("1'"),
+            host: text("h"),
+            user: text("u"),
+            only_user: text("v"),
             since: Timestamp::from_second(1).ok(),
             until: Timestamp::from_second(2).ok(),
-            after: Some(("x' OR 1=1".to_owned(), Timestamp::from_second(1).ok())),
-        };
-        for statement in [Statement::started(&filter), Statement::unknown_start(&filter)] {
-            let sql = &statement.sql;
+            min_duration_ms: Some(0.5),
+            rerun_of: text("o'"),
+            id: text("x' OR 1=1"),
+            failed_step: false,
+            text: text("1=1"),
+            after: Some(Cursor { start: Timestamp::from_second(1).ok(), id: "x' OR 1=1".to_owned() }),
+        }
+    }
+
+    #[test]
+    fn values_are_bound_and_steps_are_not_read() {
+        let filter = everything();
+        let of = |is_started| Candidates { filter: &filter, is_started }.matching(Summary::COLUMNS, 20);
+        for statement in [of(true), of(false), named(&filter, "1=1")] {
+            let (sql, parameters) = statement.text();
             assert!(
                 !sql.contains("drop") && !sql.contains("it's") && !sql.contains("1=1") && !sql.contains('?'),
                 "{sql}"
             );
             assert!(!sql.contains("steps"), "{sql}");
-            assert_eq!(sql.matches('$').count(), statement.parameters.len(), "{sql}");
+            assert_eq!(sql.matches('$').count(), parameters, "{sql}");
         }
-        let sql = Statement::started(&filter).sql;
-        assert!(sql.contains("(starttime, flowinstanceid) < ($6, $7)"), "{sql}");
+        assert!(of(true).text().0.contains("(starttime, flowinstanceid) < ("));
+    }
+
+    #[test]
+    fn failed_is_one_rule_for_flows_and_for_their_steps() {
+        let filter = Filter { failed_step: true, ..Filter::default() };
+        let statement = Candidates { filter: &filter, is_started: true }.matching("1", 1);
+        let of_steps = FAILED.replace("status", "s.status").replace("error", "s.error");
+        assert!(statement.text().0.contains(&of_steps));
     }
 }

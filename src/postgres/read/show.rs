@@ -152,7 +152,12 @@ async fn rows(transaction: &Transaction<'_>, sql: &str, id: &str) -> Result<Vec<
 }
 
 async fn state(transaction: &Transaction<'_>, id: &str) -> Result<Option<State>, Error> {
-    let found = rows(transaction, "SELECT * FROM flowstate WHERE flowinstanceid = $1", id).await?;
+    let found = rows(
+        transaction,
+        "SELECT *, error IS NOT NULL AS haserror FROM flowstate WHERE flowinstanceid = $1",
+        id,
+    )
+    .await?;
     found.first().map(State::of).transpose()
 }
 

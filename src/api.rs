@@ -1,0 +1,121 @@
+//! `/api/v1`: what people and tools ask about flows, and what operators ask. `docs/api.md` is the contract.
+//!
+//! A question is one read-only transaction with a time limit ([`Reader::short_moment`](crate::postgres::Reader)), bounded in the
+//! rows that it looks at. A caller who is for one user sees that user's flows; all others are not there.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use tokio_postgres::Transaction;
+use tower_http::compression::CompressionLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{asked::Known, trouble::Trouble};
+use crate::{
+    config::Config,
+    http::{Access, Role},
+    postgres::{Pool, read},
+};
+
+mod asked;
+mod etag;
+mod flows;
+mod histogram;
+mod steps;
+mod timeline;
+mod trouble;
+
+/// Everything that is asked lies below this.
+pub const BASE: &str = "/api/v1";
+
+/// What answers are made from. A clone is the same.
+#[derive(Debug, Clone)]
+pub struct Api {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: Pool,
+    config: Config,
+}
+
+/// An answer as JSON, or why there is none.
+type Answer<T> = Result<Json<T>, Trouble>;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "flowtrail",
+        description = "The execution history of flow runtimes. docs/api.md says what the answers mean.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags((name = "flows"), (name = "one flow"), (name = "over many flows"), (name = "operations")),
+)]
+struct Documentation;
+
+impl Api {
+    /// Answers from the sessions of this pool, and from Kafka as it is configured.
+    pub fn new(pool: Pool, config: &Config) -> Self {
+        Self { shared: Arc::new(Shared { pool, config: config.clone() }) }
+    }
+
+    /// The routes, each for who has its role.
+    pub fn routes(&self, access: &Access) -> Router {
+        let (reads, document) = reading().split_for_parts();
+        let (known, document) = (Arc::new(Known::of(&document)), Arc::new(document));
+        let told = move || async move { Json(document.as_ref().clone()) };
+        let reads = reads.route(&format!("{BASE}/openapi.json"), get(told));
+        let reads = reads.with_state(self.clone()).layer(middleware::from_fn(etag::tag));
+        access
+            .guard(reads, &[Role::Read])
+            .route_layer(middleware::from_fn_with_state(known, check_parameters))
+            .route_layer(middleware::from_fn(trouble::as_problem))
+            .route_layer(CompressionLayer::new())
+    }
+}
+
+/// The contract for programs, as JSON.
+pub fn document() -> utoipa::openapi::OpenApi {
+    reading().into_openapi()
+}
+
+/// What the role read may ask.
+fn reading() -> OpenApiRouter<Api> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(flows::list))
+        .routes(routes!(flows::counts))
+        .routes(routes!(flows::detail))
+        .routes(routes!(steps::list))
+        .routes(routes!(steps::one))
+        .routes(routes!(timeline::timeline));
+    OpenApiRouter::with_openapi(Documentation::openapi()).nest(BASE, routes)
+}
+
+async fn check_parameters(State(known): State<Arc<Known>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    match known.check(path.unwrap_or_default(), request.uri().query().unwrap_or_default()) {
+        Ok(()) => next.run(request).await,
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+/// Whether a caller who may see this user's flows only, if one is given, may see that one: others are not there.
+async fn look_whose(moment: &Transaction<'_>, only_user: Option<&str>, flow: &str) -> Result<(), Trouble> {
+    let Some(user) = only_user else { return Ok(()) };
+    if read::user_of(moment, flow).await?.is_some_and(|found| found == user) {
+        return Ok(());
+    }
+    Err(no_flow(flow))
+}
+
+fn no_flow(flow: &str) -> Trouble {
+    Trouble::NotThere(format!("flow {}", crate::sentence::quotable(flow)))
+}

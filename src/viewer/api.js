@@ -73,12 +73,13 @@ async function reason(answer) {
 }
 
 /**
- * Follows server-sent events until `signal`: `heard({id, event, data})` for each. Fetched rather than by EventSource, which
- * can't send a token. Ends with a Problem, or when the server closes; `last` is the id to go on from.
+ * Follows server-sent events until `signal`: `opened()` once it listens, `heard({id, event, data})` for each. Fetched rather
+ * than by EventSource, which can't send a token. Ends with a Problem, or when the server closes; `last` is the id to go on from.
  */
-export async function follow(where, query, last, signal, heard) {
+export async function follow(where, { query, last, signal, opened, heard }) {
   const headers = { accept: "text/event-stream", ...(last && { "last-event-id": last }) };
   const answer = await ask(address(where, query), { headers, signal });
+  opened();
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -36,6 +36,19 @@ export function fill(parent, ...children) {
   return append(parent, ...children);
 }
 
+const REACHED = "a, button, input, select, summary";
+
+/** Like `fill`, where somebody may be at work: the focus stays at the same place, and what is half written stays written. */
+export function redraw(element, ...children) {
+  const before = document.activeElement;
+  const at = [...element.querySelectorAll(REACHED)].indexOf(before);
+  fill(element, ...children);
+  const now = at >= 0 && [...element.querySelectorAll(REACHED)][at];
+  if (!now) return;
+  if (/^(text|search|number)$/.test(before.type) && now.id === before.id) now.value = before.value;
+  now.focus({ preventScroll: true });
+}
+
 /** Says something to those who hear the page. */
 export function announce(text) {
   document.getElementById("said").textContent = text;
@@ -102,7 +115,8 @@ export function badge(state, status, short) {
 /** A pair of term and description for `<dl>`; nothing where there is nothing to say. */
 export function fact(term, ...value) {
   const said = value.flat().filter((part) => part !== null && part !== undefined && part !== "" && part !== false);
-  return said.length ? h("div", {}, h("dt", {}, term), h("dd", {}, said)) : null;
+  const whole = said.map((part) => (part instanceof Node ? part.textContent : part)).join("");
+  return said.length ? h("div", {}, h("dt", {}, term), h("dd", { title: whole.length > 60 && whole }, said)) : null;
 }
 
 /** The heading of a column that needs none for the eye. */

@@ -3,6 +3,8 @@
 import { h } from "./dom.js";
 
 const OFF = "flowtrail.keys";
+const PRESSING = new Set(["Enter", " "]);
+const SCROLLING = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End"]);
 const groups = [];
 let before = "";
 
@@ -25,11 +27,14 @@ export function keys(title, list, signal) {
 export function listen() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    const writing = event.target.closest?.("input, textarea, select, dialog");
+    const writing = event.target.closest?.("input:not([type='checkbox'], [type='radio']), textarea, select, dialog");
     if (writing) {
       if (event.key === "Escape" && !event.target.closest("dialog")) event.target.blur();
       return;
     }
+    // What the browser does with a key at that place comes first: pressing what has the focus, scrolling a part of the page.
+    if (PRESSING.has(event.key) && event.target.closest?.("a, button, summary, input")) return;
+    if (SCROLLING.has(event.key) && event.target.matches?.("[role='region'], .panel-body, pre")) return;
     const single = event.key.length === 1;
     if (single && !enabled()) return;
     const typed = before ? `${before} ${event.key}` : event.key;

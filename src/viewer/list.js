@@ -1,11 +1,10 @@
 // The list of flows, newest first.
 
-import { get } from "./api.js";
+import { get, path } from "./api.js";
 import { badge, fill, h, table, toast, unseen } from "./dom.js";
 import { chips, chosen, form, whyEmpty } from "./filters.js";
 import { counts } from "./histogram.js";
 import { keys } from "./keys.js";
-import { path } from "./api.js";
 import { address, change, go } from "./router.js";
 import { duration, time } from "./time.js";
 

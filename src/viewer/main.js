@@ -35,11 +35,11 @@ function themes() {
     const other = current() === "dark" ? "light" : "dark";
     button.title = `Change to ${other} (d)`;
     button.setAttribute("aria-label", `Change to ${other}`);
+    dispatchEvent(new Event("themechange"));
   };
   const change = () => {
     localStorage.setItem(THEME, current() === "dark" ? "light" : "dark");
     say();
-    dispatchEvent(new Event("themechange"));
   };
   fill(button, icon("sun"));
   button.addEventListener("click", change);

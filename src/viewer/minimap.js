@@ -4,16 +4,18 @@ import { h } from "./dom.js";
 
 const LEAST = 6;
 
-/** `look(from, to)` is called with places on the scale. */
+/** `look(from, to)` is called with places on the scale, until `signal`. */
 export class Minimap {
-  constructor(look) {
+  constructor(look, signal) {
     this.look = look;
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.frame = h("div", { class: "window", "aria-hidden": "true" });
     this.element = h("div", { class: "minimap", role: "img", "aria-label": "The whole run; + and − zoom, arrows move", onpointerdown: (event) => this.drag(event) },
       this.canvas, this.frame);
-    new ResizeObserver(() => this.paint()).observe(this.element);
-    addEventListener("themechange", () => this.paint());
+    const watcher = new ResizeObserver(() => this.paint());
+    watcher.observe(this.element);
+    signal.addEventListener("abort", () => watcher.disconnect());
+    addEventListener("themechange", () => this.paint(), { signal });
   }
 
   /** Draws what there is, if it is not drawn yet, and where the view is. */

@@ -14,7 +14,8 @@ const BYTES = 1_048_576;
 /** The lower part of a run's page. `move(by)` chooses another step. */
 export class Panel {
   constructor(flow, signal, move) {
-    Object.assign(this, { id: flow, signal, move, key: null });
+    Object.assign(this, { id: flow, move, key: null });
+    signal.addEventListener("abort", () => this.asking?.abort());
     this.title = h("div", { class: "panel-head" });
     this.body = h("div", { class: "panel-body", tabindex: "-1" });
     this.element = h("section", { class: "panel", "aria-label": "Chosen step" }, this.title, this.body);
@@ -23,8 +24,10 @@ export class Panel {
   /** The run has been read. */
   flow(answer) {
     this.answer = answer;
-    if (!this.bar) this.key = null;
-    this.show(this.bar, now());
+    // A step that is chosen is shown once the steps are there.
+    if (this.bar || now().step !== undefined) return;
+    this.key = null;
+    this.show(null, now());
   }
 
   /** To the payloads, for whoever uses keys. */
@@ -42,7 +45,6 @@ export class Panel {
     this.element.classList.toggle("of-step", Boolean(bar));
     this.asking?.abort();
     this.asking = new AbortController();
-    this.signal.addEventListener("abort", () => this.asking.abort());
     const draw = !bar ? this.drawFlow(tab) : bar.kind === "flow" ? this.drawCalled(bar) : this.drawStep(bar, tab, query.execution);
     draw.catch((problem) => {
       if (problem.name === "AbortError") return;

@@ -2,13 +2,13 @@
 
 import { path, post } from "./api.js";
 import { h, toast } from "./dom.js";
-import { go } from "./router.js";
-import { address } from "./router.js";
+import { address, go } from "./router.js";
 
 /** Asks whether, and from which step, and then the server. */
 export function rerun(run, flow) {
   const chosen = run.list[run.index];
-  const fits = chosen && chosen.kind === "step" && chosen.of === run.id && chosen.depth === 0;
+  // A re-run begins with a task of the main flow, and steps of Flogo are numbers.
+  const fits = chosen && /^\d+$/.test(chosen.id) && chosen.kind === "step" && chosen.of === run.id && chosen.depth === 0;
   const begin = (value, text, checked) => h("label", {}, h("input", { type: "radio", name: "from", value, checked }), text);
   const said = h("p", { class: "bad", role: "alert" });
   const submit = async (event) => {
@@ -16,7 +16,7 @@ export function rerun(run, flow) {
     const from = new FormData(event.target).get("from");
     button.disabled = true;
     try {
-      const answer = await post(`flows/${path(flow.id)}/rerun`, from ? { from_step: from } : {});
+      const answer = await post(`flows/${path(flow.id)}/rerun`, from ? { from_step: Number(from) } : {});
       dialog.close();
       toast(`Asked ${answer.asked}`);
       if (!from) go(address("/flows", { rerun_of: flow.id }));

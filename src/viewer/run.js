@@ -2,7 +2,7 @@
 
 import { get, path } from "./api.js";
 import { Bars, narrow, nextFailure } from "./bars.js";
-import { announce, fill, h } from "./dom.js";
+import { announce, fill, h, redraw } from "./dom.js";
 import { head } from "./runhead.js";
 import { keys } from "./keys.js";
 import { Panel } from "./panel.js";
@@ -10,7 +10,7 @@ import { Raw } from "./raw.js";
 import { Rows } from "./rows.js";
 import { change, query as now } from "./router.js";
 import { Timeline } from "./timeline.js";
-import { toolbar } from "./toolbar.js";
+import { toolbar, views } from "./toolbar.js";
 import { line } from "./line.js";
 
 /** How often a run that is open is read again, while it is short. */
@@ -29,7 +29,7 @@ class Run {
     Object.assign(this, { id, query, signal, place, list: [] });
     this.bars = new Bars(id);
     this.raw = new Raw(id, signal, () => this.rows.redraw());
-    this.timeline = new Timeline(() => this.rows.redraw());
+    this.timeline = new Timeline(() => this.rows.redraw(), signal);
     this.rows = new Rows({
       label: "Steps", height: 28,
       draw: (index, element) => line(this, this.list[index], element),
@@ -38,6 +38,7 @@ class Run {
     this.panel = new Panel(id, signal, (step) => this.move(step));
     this.head = h("div", { class: "head" }, h("h1", {}, "…"));
     this.tools = h("div", { class: "toolbar" });
+    this.tabs = h("nav", { class: "tabs", "aria-label": "Views" });
     this.note = h("p", { class: "note", hidden: true });
     place.className = "run";
     fill(place, this.head, this.tools, this.note,
@@ -51,8 +52,10 @@ class Run {
   /** Reads the run and its steps, side by side. */
   async read() {
     const detail = get(`flows/${path(this.id)}`, {}, this.signal).then((answer) => {
+      // An open run is read again and again, and mostly nothing is new.
+      if (JSON.stringify(answer) === JSON.stringify(this.detail)) return;
       this.detail = answer;
-      fill(this.head, head(answer, this));
+      redraw(this.head, head(answer, this));
       document.title = `${answer.flow?.flow ?? this.id} · flowtrail`;
       this.panel.flow(answer);
     });
@@ -101,7 +104,7 @@ class Run {
     this.place.dataset.view = this.view;
     if (this.view === "raw") this.raw.read();
     this.timeline.read(this.bars, this.list);
-    fill(this.tools, toolbar(this));
+    redraw(this.tools, toolbar(this));
     this.rows.set(this.list.length);
     this.note.hidden = this.list.length > 0;
     if (!this.list.length) this.note.textContent = this.bars.total ? "No step matches what is looked for." : "No step of it is stored.";
@@ -113,6 +116,7 @@ class Run {
     const { step, of } = this.query;
     const index = step === undefined ? -1 : Bars.find(this.list, step, of ?? this.id);
     this.index = index;
+    redraw(this.tabs, views(this));
     this.rows.choose(index);
     const bar = this.list[index] ?? (step === undefined ? null : { kind: "step", id: step, of: of ?? this.id });
     this.panel.show(bar, this.query, this.detail);
@@ -184,7 +188,7 @@ class Run {
       [["i"], "Idle stretches short or long", () => this.tools.querySelector("#cut")?.click()],
       [["e"], "Open or close what was called", () => this.list[this.index]?.kind === "flow" && this.toggle(this.list[this.index])],
       [["/"], "Find a step", () => this.tools.querySelector("#find")?.focus()],
-      [["Enter"], "To the payloads", (event) => (event.target.closest?.("a, button, summary") ? false : this.panel.focus())],
+      [["Enter"], "To the payloads", () => this.panel.focus()],
       [["Escape"], "Choose none", () => change({ step: "", of: "", execution: "" })],
     ];
   }

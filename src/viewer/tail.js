@@ -60,8 +60,8 @@ class Tail {
           tries = 0;
           this.hear(message);
         };
-        setTimeout(() => !signal.aborted && this.say("Listening"), 0);
-        await follow("events", { kind, flow, app, id, failed }, this.last, signal, heard);
+        const opened = () => this.say("Listening");
+        await follow("events", { query: { kind, flow, app, id, failed }, last: this.last, signal, opened, heard });
         this.say("The server closed the connection; connecting again…");
       } catch (problem) {
         if (problem.name === "AbortError") return;
@@ -69,10 +69,7 @@ class Tail {
         if (problem.status === 403 || problem.status === 400) return;
       }
       const wait = AGAIN[Math.min(tries, AGAIN.length - 1)];
-      await new Promise((done) => {
-        const timer = setTimeout(done, wait);
-        signal.addEventListener("abort", () => clearTimeout(timer) ?? done());
-      });
+      await new Promise((done) => setTimeout(done, wait));
     }
   }
 

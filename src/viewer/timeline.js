@@ -6,16 +6,19 @@ import { Scale } from "./scale.js";
 import { duration } from "./time.js";
 
 const CLOSEST = 1 / 100_000;
+/** Gaps are cut that are so long, or such a share of the whole: in a run of milliseconds each breath would be one. */
+const LONG_MS = 1000;
+const LARGE = 0.2;
 
 /** What stands above and behind the rows of a run; `changed` is called when rows have to be drawn again. */
 export class Timeline {
-  constructor(changed) {
+  constructor(changed, signal) {
     this.changed = changed;
     this.cut = true;
     this.critical = true;
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
     this.bands = h("div", { class: "bands", "aria-hidden": "true" });
-    this.map = new Minimap((from, to) => this.look(from, to));
+    this.map = new Minimap((from, to) => this.look(from, to), signal);
     this.read({ duration: 1, gaps: [] }, []);
   }
 
@@ -24,9 +27,9 @@ export class Timeline {
     const [from, to] = this.window ?? [0, 1];
     const all = !this.window || (from === 0 && to >= this.scale.total);
     this.whole = whole;
-    this.gaps = gaps;
+    this.gaps = gaps.filter(({ start_ms: start, end_ms: end }) => end - start >= Math.min(LONG_MS, whole * LARGE));
     this.list = list;
-    this.scale = new Scale(whole, gaps, this.cut);
+    this.scale = new Scale(whole, this.gaps, this.cut);
     this.window = all ? [0, this.scale.total] : [from, Math.min(to, this.scale.total)];
     this.draw();
   }

@@ -7,22 +7,23 @@ import { number } from "./time.js";
 /** Its parts, in order. */
 export function toolbar(run) {
   const failed = run.bars.list.filter((bar) => bar.state === "failed").length;
-  return [views(run), failures(run, failed), run.view === "timeline" ? zoom(run.timeline) : null, search(run, failed)];
+  return [run.tabs, failures(run, failed), run.view === "timeline" ? zoom(run.timeline) : null, search(run, failed)];
 }
 
-function views(run) {
+/** The three views, as links that keep what is chosen. */
+export function views(run) {
   const view = (name, title, key) => h("a", {
     href: address(location.pathname, { ...query(), view: name === "timeline" ? "" : name }), title: `${title} (${key})`,
     "aria-current": run.view === name ? "true" : null,
   }, title);
-  return h("nav", { class: "tabs", "aria-label": "Views" }, view("timeline", "Timeline", 1), view("compact", "Compact", 2), view("raw", "Raw", 3));
+  return [view("timeline", "Timeline", 1), view("compact", "Compact", 2), view("raw", "Raw", 3)];
 }
 
 function failures(run, failed) {
   const { total, list } = run.bars;
   const count = list.length < total ? `${number(list.length)} of ${number(total)} steps` : `${number(total)} step${total === 1 ? "" : "s"}`;
-  if (!failed) return h("span", { class: "count" }, count);
-  return h("span", { class: "count" }, count, h("span", { class: "group", role: "group", "aria-label": "Failures" },
+  if (!failed) return h("span", { class: "count" }, h("span", { class: "total" }, count));
+  return h("span", { class: "count" }, h("span", { class: "total" }, count), h("span", { class: "group", role: "group", "aria-label": "Failures" },
     h("button", { type: "button", class: "fail", title: "First failure, then the next (f)", onclick: () => run.failure(1) },
       icon("failed"), `${number(failed)} failed`),
     h("button", { type: "button", title: "Failure before (p)", "aria-label": "Failure before", onclick: () => run.failure(-1) }, "‹"),

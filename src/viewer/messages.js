@@ -29,7 +29,9 @@ function what({ kind, step, phase }) {
   return [kind ?? "rejected", step ? ` ${step}` : "", phases[phase] ? h("span", { class: "dim" }, ` ${phases[phase]}`) : null];
 }
 
-function became({ shown, rejected }) {
+/** What is shown now, what a later run or execution took the place of, what is not stored; and what came too late to count. */
+function became({ shown, late, rejected }) {
   if (rejected) return badge("failed", `dead letter: ${rejected}`);
-  return shown === "shown" ? badge("completed", "shown") : shown ? h("span", { class: "superseded" }, shown) : "";
+  const mark = shown === "shown" ? badge("completed", "shown") : shown ? h("span", { class: "superseded" }, shown) : "";
+  return late ? [mark, h("span", { class: "note" }, " late")] : mark;
 }

@@ -42,7 +42,7 @@ function failure(step, flow) {
   if (!step && flow.state !== "failed") return null;
   const message = flow.error?.json?.message ?? flow.error?.text ?? null;
   return h("p", { class: "failure" }, icon("failed"),
-    step ? h("a", { href: address(location.pathname, { step: step.id }) }, `Failed in ${step.task || "step"} ${step.id}`) : h("strong", {}, "Failed"),
+    step ? h("a", { href: address(location.pathname, { step: step.id }) }, `${flow.state === "failed" ? "Failed in" : "A step failed:"} ${step.task || "step"} ${step.id}`) : h("strong", {}, "Failed"),
     typeof message === "string" && message ? h("span", { class: "message" }, message) : null);
 }
 

@@ -16,7 +16,7 @@ export function stats(place, { query, signal }) {
   const update = async (values) => {
     fields(form, values);
     try {
-      draw(body, await get("stats", { since: values.since || "-24h", until: values.until, app: values.app, flow: values.flow }, signal));
+      draw(body, await get("stats", { since: values.since || "-24h", until: values.until, app: values.app, flow: values.flow, buckets: BUCKETS }, signal));
     } catch (problem) {
       if (problem.name !== "AbortError") fill(body, h("p", { class: "bad", role: "alert" }, problem.message));
     }
@@ -48,8 +48,8 @@ function draw(element, answer) {
       ["Failure rate", "number", ({ failure_rate: rate }) => (rate === null ? "–" : `${(100 * rate).toFixed(1)} %`)],
       ["p50", "number", ({ p50_ms: ms }) => duration(ms)], ["p95", "number", ({ p95_ms: ms }) => duration(ms)],
       ["p99", "number", ({ p99_ms: ms }) => duration(ms)],
-      ["Runs over time", "chart", ({ over_time: points }) => bars(points)],
-      ["p95 over time", "chart", ({ over_time: points }) => line(points)],
+      ["Runs over time", "chart", ({ over_time: points }) => bars(points, answer)],
+      ["p95 over time", "chart", ({ over_time: points }) => line(points, answer)],
       [unseen("Grid"), "", ({ app, flow }) => h("a", { href: address("/grid", { app, flow }) }, "grid")],
     ], answer.flows),
     h("h2", {}, "Slowest steps"),
@@ -62,26 +62,31 @@ function draw(element, answer) {
 }
 
 const [WIDTH, HEIGHT] = [120, 24];
+const BUCKETS = 24;
 
 function chart(label, ...children) {
   return h("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, preserveAspectRatio: "none" }, children);
 }
 
-function bars(points) {
-  const most = Math.max(...points.map(({ runs }) => runs), 1);
-  const width = WIDTH / points.length;
-  const rect = (at, from, count, kind) => count > 0 && h("rect", { class: kind, x: at * width, width: Math.max(width - 1, 0.5),
-    y: HEIGHT - ((from + count) / most) * HEIGHT, height: (count / most) * HEIGHT });
-  return chart(`At most ${most} runs at a time`, points.flatMap(({ runs, failed }, at) => [rect(at, 0, failed, "fail"), rect(at, failed, runs - failed, "good")]));
+/** Where a bucket begins; those without a run are not told. */
+function place({ start }, { since, until }) {
+  return (WIDTH * (Date.parse(start) - Date.parse(since))) / (Date.parse(until) - Date.parse(since));
 }
 
-function line(points) {
-  const values = points.map(({ p95_ms: ms }) => ms);
-  const most = Math.max(...values.filter((ms) => ms !== null), 0.001);
-  const spots = values.flatMap((ms, at) => (ms === null ? [] : [[((at + 0.5) * WIDTH) / points.length, HEIGHT - 2 - (ms / most) * (HEIGHT - 4)]]));
-  const newest = points.at(-1);
+function bars(points, answer) {
+  const most = Math.max(...points.map(({ runs }) => runs), 1);
+  const rect = (point, from, count, kind) => count > 0 && h("rect", { class: kind, x: place(point, answer), width: WIDTH / BUCKETS - 1,
+    y: HEIGHT - ((from + count) / most) * HEIGHT, height: (count / most) * HEIGHT });
+  return chart(`At most ${most} runs at a time`, points.flatMap((point) =>
+    [rect(point, 0, point.failed, "fail"), rect(point, point.failed, point.runs - point.failed, "good")]));
+}
+
+function line(points, answer) {
+  const known = points.filter(({ p95_ms: ms }) => ms !== null);
+  const most = Math.max(...known.map(({ p95_ms: ms }) => ms), 0.001);
+  const spots = known.map((point) => [place(point, answer) + WIDTH / BUCKETS / 2, HEIGHT - 2 - (point.p95_ms / most) * (HEIGHT - 4)]);
   const drawn = spots.length > 1
     ? h("polyline", { points: spots.map((spot) => spot.map((each) => each.toFixed(1)).join(",")).join(" ") })
     : spots.map(([x, y]) => h("circle", { cx: x, cy: y, r: 2 }));
-  return chart(`p95 up to ${duration(most)}, until ${format(newest?.start, "second")}`, drawn);
+  return chart(`p95 up to ${duration(most)}, until ${format(answer.until, "second")}`, drawn);
 }

@@ -90,13 +90,18 @@ export class Timeline {
 
   draw() {
     const [from, to] = this.window;
-    const ticks = this.scale.ticks(from, to, 7).map((ms) =>
-      h("span", { class: "tick", style: { left: `${this.share(this.scale.at(ms))}%` } }, duration(ms)));
-    const cuts = this.scale.pieces.filter(({ gap, at, size }) => gap && at < to && at + size > from);
+    const cuts = this.scale.pieces.filter(({ gap, at, size }) => this.cut && gap && at < to && at + size > from);
+    const middles = cuts.map(({ at, size }) => this.share(at + size / 2));
+    // Where a gap says how long it is there is no room for a time.
+    const free = (left) => !middles.some((middle) => middle > left - 3 && middle < left + 7);
+    const ticks = this.scale.ticks(from, to, 7).map((ms) => {
+      const left = this.share(this.scale.at(ms));
+      return h("span", { class: "tick", style: { left: `${left}%` } }, free(left) && duration(ms));
+    });
     const place = ({ at, size }) => ({ left: `${this.share(at)}%`, width: `${(100 * size) / (to - from)}%` });
     fill(this.axis, ticks);
     fill(this.bands, ticks.map((tick) => h("i", { class: "line", style: { left: tick.style.left } })),
-      cuts.map((piece) => h("i", { class: "gap", style: place(piece) })));
+      this.scale.pieces.filter(({ gap }) => gap).map((piece) => h("i", { class: "gap", style: place(piece) })));
     append(this.axis, cuts, place);
     this.map.draw(this.scale, this.window, this.list);
   }

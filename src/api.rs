@@ -27,7 +27,10 @@ use crate::{
 mod asked;
 mod etag;
 mod flows;
+mod freshness;
 mod histogram;
+mod me;
+mod rerun;
 mod steps;
 mod timeline;
 mod trouble;
@@ -45,6 +48,7 @@ pub struct Api {
 struct Shared {
     pool: Pool,
     config: Config,
+    freshness: freshness::Last,
 }
 
 /// An answer as JSON, or why there is none.
@@ -64,18 +68,23 @@ struct Documentation;
 impl Api {
     /// Answers from the sessions of this pool, and from Kafka as it is configured.
     pub fn new(pool: Pool, config: &Config) -> Self {
-        Self { shared: Arc::new(Shared { pool, config: config.clone() }) }
+        Self {
+            shared: Arc::new(Shared { pool, config: config.clone(), freshness: freshness::Last::default() }),
+        }
     }
 
     /// The routes, each for who has its role.
     pub fn routes(&self, access: &Access) -> Router {
-        let (reads, document) = reading().split_for_parts();
+        let (reads, _) = reading().split_for_parts();
+        let document = document();
         let (known, document) = (Arc::new(Known::of(&document)), Arc::new(document));
         let told = move || async move { Json(document.as_ref().clone()) };
         let reads = reads.route(&format!("{BASE}/openapi.json"), get(told));
         let reads = reads.with_state(self.clone()).layer(middleware::from_fn(etag::tag));
+        let operates = operating().split_for_parts().0.with_state(self.clone());
         access
             .guard(reads, &[Role::Read])
+            .merge(access.guard(operates, &[Role::Operate]))
             .route_layer(middleware::from_fn_with_state(known, check_parameters))
             .route_layer(middleware::from_fn(trouble::as_problem))
             .route_layer(CompressionLayer::new())
@@ -84,7 +93,9 @@ impl Api {
 
 /// The contract for programs, as JSON.
 pub fn document() -> utoipa::openapi::OpenApi {
-    reading().into_openapi()
+    let mut document = reading().into_openapi();
+    document.merge(operating().into_openapi());
+    document
 }
 
 /// What the role read may ask.
@@ -95,8 +106,15 @@ fn reading() -> OpenApiRouter<Api> {
         .routes(routes!(flows::detail))
         .routes(routes!(steps::list))
         .routes(routes!(steps::one))
-        .routes(routes!(timeline::timeline));
+        .routes(routes!(timeline::timeline))
+        .routes(routes!(me::me))
+        .routes(routes!(freshness::freshness));
     OpenApiRouter::with_openapi(Documentation::openapi()).nest(BASE, routes)
+}
+
+/// What the role operate may do.
+fn operating() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().nest(BASE, OpenApiRouter::new().routes(routes!(rerun::rerun)))
 }
 
 async fn check_parameters(State(known): State<Arc<Known>>, request: Request, next: Next) -> Response {

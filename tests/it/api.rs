@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod flows;
+mod rerun;
 mod steps;
 
 /// Recorded instances; all ids end alike.

@@ -12,31 +12,52 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use tokio::sync::Semaphore;
 use tokio_postgres::Transaction;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{asked::Known, trouble::Trouble};
+use self::{asked::Known, posted::Posted, trouble::Trouble};
 use crate::{
     config::Config,
     http::{Access, Role},
+    kafka::{shared_tail::SharedTail, tail::Record},
     postgres::{Pool, read},
+    redaction::Rules,
 };
 
 mod asked;
+mod compare;
 mod etag;
+mod events;
+mod export;
 mod flows;
 mod freshness;
 mod histogram;
+mod letters;
 mod me;
+mod messages;
+mod operations;
+pub(crate) mod posted;
 mod rerun;
+mod stats;
 mod steps;
 mod timeline;
 mod trouble;
 
 /// Everything that is asked lies below this.
 pub const BASE: &str = "/api/v1";
+
+/// Events that a listener may be behind before it misses some; each is about 500 bytes, and all listeners share them.
+const MOST_BEHIND: usize = 1_024;
+
+/// Listeners at once.
+const MOST_LISTENERS: usize = 100;
+
+/// Readers of the topic at once: on two cores more would not be faster.
+const MOST_READERS: usize = 4;
 
 /// What answers are made from. A clone is the same.
 #[derive(Debug, Clone)]
@@ -49,6 +70,12 @@ struct Shared {
     pool: Pool,
     config: Config,
     freshness: freshness::Last,
+    rules: Option<Arc<Rules>>,
+    tail: SharedTail<Arc<Posted>>,
+    /// Those who may listen to the tail at once.
+    listeners: Arc<Semaphore>,
+    /// Those who may read the topic at once, each with a client and a thread of its own.
+    readers: Arc<Semaphore>,
 }
 
 /// An answer as JSON, or why there is none.
@@ -67,9 +94,25 @@ struct Documentation;
 
 impl Api {
     /// Answers from the sessions of this pool, and from Kafka as it is configured.
-    pub fn new(pool: Pool, config: &Config) -> Self {
+    ///
+    /// What `rules` name is masked in what comes from Kafka. Whoever listens is told when `stop` ends it.
+    pub fn new(pool: Pool, config: &Config, rules: Option<Arc<Rules>>, stop: CancellationToken) -> Self {
+        let (of_tail, topic) = (rules.clone(), config.gateway.topic.clone());
+        let read = move |record: &Record| Posted::of(&topic, record, of_tail.as_deref()).map(Arc::new);
+        let tail = SharedTail::new(&config.kafka, &config.gateway.topic, MOST_BEHIND, stop, read);
+        let (listeners, readers) = (Semaphore::new(MOST_LISTENERS), Semaphore::new(MOST_READERS));
+        let (listeners, readers) = (Arc::new(listeners), Arc::new(readers));
+        let freshness = freshness::Last::default();
         Self {
-            shared: Arc::new(Shared { pool, config: config.clone(), freshness: freshness::Last::default() }),
+            shared: Arc::new(Shared {
+                pool,
+                config: config.clone(),
+                rules,
+                tail,
+                listeners,
+                readers,
+                freshness,
+            }),
         }
     }
 
@@ -86,14 +129,15 @@ impl Api {
             .guard(reads, &[Role::Read])
             .merge(access.guard(operates, &[Role::Operate]))
             .route_layer(middleware::from_fn_with_state(known, check_parameters))
-            .route_layer(middleware::from_fn(trouble::as_problem))
+            .route_layer(middleware::from_fn_with_state(Arc::default(), trouble::as_problem))
             .route_layer(CompressionLayer::new())
     }
 }
 
 /// The contract for programs, as JSON.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = reading().into_openapi();
+    let mut document = Documentation::openapi();
+    document.merge(reading().into_openapi());
     document.merge(operating().into_openapi());
     document
 }
@@ -108,13 +152,34 @@ fn reading() -> OpenApiRouter<Api> {
         .routes(routes!(steps::one))
         .routes(routes!(timeline::timeline))
         .routes(routes!(me::me))
-        .routes(routes!(freshness::freshness));
-    OpenApiRouter::with_openapi(Documentation::openapi()).nest(BASE, routes)
+        .routes(routes!(freshness::freshness))
+        .routes(routes!(messages::of_flow))
+        .routes(routes!(messages::of_step))
+        .routes(routes!(compare::compare))
+        .routes(routes!(export::events))
+        .routes(routes!(stats::stats))
+        .routes(routes!(stats::grid))
+        .routes(routes!(events::events))
+        .routes(routes!(operations::show_lag))
+        .routes(routes!(operations::progress))
+        .routes(routes!(operations::lanes))
+        .routes(routes!(operations::gaps))
+        .routes(routes!(operations::letters))
+        .routes(routes!(operations::letter))
+        .routes(routes!(operations::retention))
+        .routes(routes!(operations::schema))
+        .routes(routes!(operations::audit))
+        .routes(routes!(operations::configuration));
+    OpenApiRouter::new().nest(BASE, routes)
 }
 
 /// What the role operate may do.
 fn operating() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().nest(BASE, OpenApiRouter::new().routes(routes!(rerun::rerun)))
+    let routes = OpenApiRouter::new()
+        .routes(routes!(letters::retry_letters))
+        .routes(routes!(letters::drop_letters))
+        .routes(routes!(rerun::rerun));
+    OpenApiRouter::new().nest(BASE, routes)
 }
 
 async fn check_parameters(State(known): State<Arc<Known>>, request: Request, next: Next) -> Response {

@@ -316,6 +316,8 @@ mod tests {
             &["flow"],
             &["flow", "list"],
             &["flow", "show"],
+            &["flow", "tail"],
+            &["flow", "export"],
             &["config"],
             &["flogo"],
             &["flogo", "compare"],

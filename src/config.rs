@@ -28,7 +28,7 @@ pub use self::{
     flogo::Ignored,
     load::{Flag, Flags, Loaded, load},
     pem::{ClientCertificate, Pem},
-    print::{Printed, ignored, printed, to_toml},
+    print::{InForce, Printed, ignored, in_force, printed, to_toml},
     redact::{is_secret, redact_url},
     redaction::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
     sessions::LEAST_SESSIONS,

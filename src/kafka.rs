@@ -13,6 +13,7 @@ pub(crate) mod mirror;
 pub mod partitioner;
 pub mod producer;
 pub(crate) mod rebalance;
+pub(crate) mod shared_tail;
 pub mod slice;
 pub(crate) mod source;
 pub(crate) mod tail;

@@ -37,6 +37,8 @@ pub mod gateway;
 
 pub mod api;
 
+pub mod export;
+
 pub mod kafka;
 
 pub mod pipeline;

@@ -117,7 +117,7 @@ impl Server {
         let conditions: &[Condition] = if wanted.record { &[Condition::Kafka] } else { &[] };
         let health = Arc::new(Health::new(conditions, Duration::from_mins(1), clock::monotonic()));
         let admin = Admin::new(&config.kafka)?;
-        let api = Api::new(gateway.pool.clone(), config);
+        let api = Api::new(gateway.pool.clone(), config, gateway.rules.clone(), stop.clone());
         let record = wanted.record;
         Ok(Self { gateway, access, admin, health, spool_dir, steps, api, senders, record, stop })
     }

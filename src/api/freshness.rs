@@ -5,23 +5,11 @@ use std::time::{Duration, Instant};
 use axum::{Json, extract::State};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tokio::{sync::Mutex, task::spawn_blocking};
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use super::{
-    Answer, Api,
-    trouble::{Problems, Trouble},
-};
-use crate::{
-    clock,
-    kafka::{
-        client,
-        lag::{self, LagError, PartitionLag, Topics},
-    },
-};
-
-/// How long Kafka may take to say so.
-const KAFKA_LIMIT: Duration = Duration::from_secs(5);
+use super::{Answer, Api, operations, trouble::Problems};
+use crate::{clock, kafka::lag::PartitionLag};
 
 /// For how long an answer is given again: each look asks every partition's broker, and every open page asks.
 const FRESH_FOR: Duration = Duration::from_secs(5);
@@ -50,24 +38,10 @@ pub(super) async fn freshness(State(api): State<Api>) -> Answer<Freshness> {
     if let Some((_, known)) = last.filter(|(made, _)| now.duration_since(*made) < FRESH_FOR) {
         return Ok(Json(known));
     }
-    let partitions = lag_of(&api).await?;
+    let partitions = operations::lag_of(&api).await?;
     let found = of(&partitions, clock::now());
     *last = Some((clock::monotonic(), found));
     Ok(Json(found))
-}
-
-/// Lag of the configured group.
-async fn lag_of(api: &Api) -> Result<Vec<PartitionLag>, Trouble> {
-    let kafka = &api.shared.config.kafka;
-    let is_pattern = kafka.topics.iter().any(|topic| topic.starts_with('^'));
-    let topics = if is_pattern { Topics::Committed } else { Topics::Named(kafka.topics.clone()) };
-    let (client, group) = (client::settings(kafka, &[], &[]), kafka.group.clone());
-    let read = spawn_blocking(move || lag::read(&client, &group, &topics, KAFKA_LIMIT));
-    match read.await.map_err(|error| Trouble::Own(error.to_string()))? {
-        Ok(partitions) => Ok(partitions),
-        Err(LagError::NothingCommitted { .. }) => Ok(Vec::new()),
-        Err(error) => Err(Trouble::Kafka(error.to_string())),
-    }
 }
 
 fn of(partitions: &[PartitionLag], now: Timestamp) -> Freshness {

@@ -43,7 +43,7 @@ pub(super) struct StatusCount {
 /// Starts of flows over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Histogram {
-    /// Start of the first bucket: a whole multiple of the width since 1970.
+    /// Start of the first bucket.
     from: Timestamp,
     /// Width of a bucket in milliseconds.
     width_ms: i64,
@@ -99,7 +99,7 @@ fn histogram(flows: &[Counted], most: u32) -> Option<Histogram> {
     Some(Histogram { from: axis.from, width_ms: axis.width.saturating_mul(1_000), buckets })
 }
 
-/// Buckets of equal width that begin at whole multiples of it.
+/// Buckets of equal width, which begin at whole multiples of it if it is a usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Axis {
     from: Timestamp,
@@ -109,23 +109,22 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Over all times from `first` to `last`, in at most `most` buckets. None if there is no such width.
+    /// Over all times from `first` to `last`, in at most `most` buckets. Where no usual width fits, which takes a lifetime or a
+    /// single bucket, they begin with `first`.
     pub(super) fn over(first: Timestamp, last: Timestamp, most: u32) -> Option<Self> {
         let (first, last) = (seconds(first), seconds(last));
-        let most = i64::from(most);
-        // Flows of which one is said to have begun in the year 1 and one now need buckets of many years.
-        let years = (last - first) / 31_536_000 / most.max(1) + 1;
-        let widest = years.checked_mul(31_536_000)?.checked_mul(2)?;
-        let widths = WIDTHS.into_iter().chain([widest]);
+        let most = i64::from(most.max(1));
         let buckets = |width: i64| last.div_euclid(width) - first.div_euclid(width) + 1;
-        let width = widths.into_iter().find(|width| buckets(*width) <= most).unwrap_or(widest);
-        let from = Timestamp::from_second(first.div_euclid(width).checked_mul(width)?);
+        let usual = WIDTHS.into_iter().find(|width| buckets(*width) <= most);
+        let (from, width, count) = if let Some(width) = usual {
+            (first.div_euclid(width) * width, width, buckets(width))
+        } else {
+            let width = (last - first) / most + 1;
+            (first, width, (last - first) / width + 1)
+        };
         // The bucket that holds the first time of all begins before it.
-        Some(Self {
-            from: from.unwrap_or(Timestamp::MIN),
-            width,
-            count: usize::try_from(buckets(width)).ok()?,
-        })
+        let from = Timestamp::from_second(from).unwrap_or(Timestamp::MIN);
+        Some(Self { from, width, count: usize::try_from(count).ok()? })
     }
 
     /// Where the buckets begin.

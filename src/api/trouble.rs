@@ -1,7 +1,9 @@
 //! Why a question is not answered, as RFC 9457 wants it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -10,7 +12,11 @@ use serde::Serialize;
 use thiserror::Error;
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::postgres::{PoolError, read::flogo::ReadError};
+use crate::{
+    clock,
+    postgres::{PoolError, read::flogo::ReadError},
+    telemetry::Seldom,
+};
 
 /// Bytes of a sentence that somebody else wrote, to be put into a problem.
 const MOST_WORDS: usize = 4 << 10;
@@ -97,19 +103,20 @@ impl Trouble {
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let code = self.code();
-        if matches!(self, Self::Pool(_) | Self::Read(_) | Self::Own(_)) && code.is_server_error() {
-            let error = self.to_string();
-            tracing::warn!(event = "question_failed", error, "a question to the API was not answered");
-        }
+        let log = code.is_server_error().then(|| self.to_string());
         let mut response = (code, self.told()).into_response();
-        response.extensions_mut().insert(Told(self.told()));
+        response.extensions_mut().insert(Told { detail: self.told(), log });
         response
     }
 }
 
-/// The sentence of a problem; an extension of the response.
+/// What is told of a problem; an extension of the response.
 #[derive(Debug, Clone)]
-struct Told(String);
+struct Told {
+    detail: String,
+    /// What the log is told, where it is ours.
+    log: Option<String>,
+}
 
 /// A problem as RFC 9457 has it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -151,7 +158,13 @@ pub(super) enum Problems {
 }
 
 /// Makes a problem of every error, whoever found it: a handler, what reads parameters, or what guards the routes.
-pub(super) async fn as_problem(request: Request, next: Next) -> Response {
+///
+/// What is ours is logged; an outage is one line now and then, however often it is asked.
+pub(super) async fn as_problem(
+    State(seldom): State<Arc<Mutex<Seldom>>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let instance = request.uri().path().to_owned();
     let response = next.run(request).await;
     let status = response.status();
@@ -159,7 +172,14 @@ pub(super) async fn as_problem(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let detail = if let Some(Told(detail)) = parts.extensions.remove::<Told>() {
+    let detail = if let Some(Told { detail, log }) = parts.extensions.remove::<Told>() {
+        if let Some(error) = log {
+            // A panic elsewhere leaves it whole: every change to it is one call.
+            let mut seldom = seldom.lock().unwrap_or_else(PoisonError::into_inner);
+            if seldom.is_due(&error, clock::monotonic()) {
+                tracing::warn!(event = "question_failed", error, "a question to the API was not answered");
+            }
+        }
         detail
     } else {
         let words = axum::body::to_bytes(body, MOST_WORDS).await.unwrap_or_default();

@@ -19,7 +19,9 @@ use crate::{
     },
 };
 
+mod export;
 mod show;
+mod tail;
 
 /// `application_name` of these sessions.
 const APPLICATION: &str = "flowtrail flow";
@@ -29,7 +31,9 @@ const APPLICATION: &str = "flowtrail flow";
 Examples:
   flowtrail flow list --status Failed --since -2h
   flowtrail flow list --app orders --limit 100 --format ndjson
-  flowtrail flow show 1c4f… --payloads")]
+  flowtrail flow show 1c4f… --payloads
+  flowtrail flow tail --failed
+  flowtrail flow export 1c4f… > flow.json")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +45,10 @@ enum Command {
     List(List),
     /// Show one flow: its state, re-runs and steps
     Show(Show),
+    /// Show what comes onto the topic, as it comes
+    Tail(tail::Args),
+    /// Print the events that make flows, to publish them elsewhere
+    Export(export::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +57,7 @@ Examples:
   flowtrail flow list
   flowtrail flow list --status Failed --since -2h
   flowtrail flow list --since 2026-11-21 --until 2026-11-22 --format json
+  flowtrail flow list --app orders --failed --text 4711
   flowtrail flow list --after 1c4f…          the page behind that flow")]
 struct List {
     /// How many
@@ -63,6 +72,33 @@ struct List {
     /// Only flows of this app
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
+    /// Only flows of this version of the app
+    #[arg(long, value_name = "VERSION")]
+    app_version: Option<String>,
+    /// Only flows of this host
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Only flows of this user
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Only flows that failed: with the status Failed, or an error
+    #[arg(long)]
+    failed: bool,
+    /// Only flows with a step that failed, whatever became of the flow
+    #[arg(long)]
+    failed_step: bool,
+    /// Only flows that took at least so many milliseconds
+    #[arg(long, value_name = "MILLISECONDS")]
+    min_duration: Option<f64>,
+    /// Only re-runs of this flow
+    #[arg(long, value_name = "ID")]
+    rerun_of: Option<String>,
+    /// Only flows whose id begins so
+    #[arg(long, value_name = "BEGINNING")]
+    id: Option<String>,
+    /// Only flows with these characters in input, output or error
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
     /// Started at or after: 2026-11-21T10:00:00Z, 2026-11-21, or how long ago, like -2h
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
@@ -110,6 +146,8 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) => list(args, &config.postgres).await,
         Command::Show(args) => show(args, &config.postgres).await,
+        Command::Tail(args) => tail::run(args, config).await,
+        Command::Export(args) => export::run(args, &config.postgres).await,
     }
 }
 
@@ -158,6 +196,15 @@ fn filter(args: &List, now: Timestamp) -> Result<Filter, UsageError> {
         statuses: args.statuses.clone(),
         flow: args.flow.clone(),
         app: args.app.clone(),
+        version: args.app_version.clone(),
+        host: args.host.clone(),
+        user: args.user.clone(),
+        failed: args.failed,
+        failed_step: args.failed_step,
+        min_duration_ms: args.min_duration,
+        rerun_of: args.rerun_of.clone(),
+        id: args.id.clone(),
+        text: args.text.clone(),
         since: when::given("--since", args.since.as_ref(), now)?,
         until: when::given("--until", args.until.as_ref(), now)?,
         ..Filter::default()
@@ -177,7 +224,19 @@ fn hint(flows: &[Summary], limit: u32, filter: &Filter) {
 fn emptied_by(filter: &Filter) -> String {
     let mut reasons: Vec<String> = filter.statuses.iter().map(|status| format!("status {status}")).collect();
     reasons.extend(filter.flow.as_ref().map(|flow| format!("flow {flow}")));
-    reasons.extend(filter.app.as_ref().map(|app| format!("app {app}")));
+    let named = [
+        ("app", &filter.app),
+        ("version", &filter.version),
+        ("host", &filter.host),
+        ("user", &filter.user),
+        ("an id that begins with", &filter.id),
+        ("the text", &filter.text),
+    ];
+    reasons.extend(named.iter().filter_map(|(what, value)| Some(format!("{what} {}", value.as_ref()?))));
+    reasons.extend(filter.rerun_of.as_ref().map(|original| format!("{original} as the one that it re-runs")));
+    reasons.extend(filter.min_duration_ms.map(|least| format!("{least} ms or more")));
+    reasons.extend(filter.failed.then(|| "a failure".to_owned()));
+    reasons.extend(filter.failed_step.then(|| "a step that failed".to_owned()));
     reasons.extend(filter.since.map(|since| format!("started since {since}")));
     reasons.extend(filter.until.map(|until| format!("started before {until}")));
     reasons.extend(filter.after.as_ref().map(|after| format!("after {}", after.id)));

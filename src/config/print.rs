@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use toml::Value;
+use utoipa::ToSchema;
 
 use super::{
+    Config,
     flogo::Ignored,
     is_secret,
     load::Loaded,
@@ -27,25 +29,36 @@ pub struct Printed {
     pub origin: String,
 }
 
+/// One setting, wherever its value came from.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct InForce {
+    /// `section.key`
+    pub key: String,
+    /// The value, masked where it is a secret; nothing where none is set.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub value: Option<Value>,
+}
+
 /// Every setting and librdkafka's own that were set, in the order of the sections.
 pub fn printed(loaded: &Loaded) -> Vec<Printed> {
-    let mut config = loaded.config.clone();
-    let mut all: Vec<Printed> = SETTINGS
+    let printed = |InForce { key, value }| Printed { origin: loaded.origin(&key).to_string(), key, value };
+    in_force(&loaded.config).into_iter().map(printed).collect()
+}
+
+/// The same of a configuration of which nobody knows any more where it came from.
+pub fn in_force(config: &Config) -> Vec<InForce> {
+    let mut of_slots = config.clone();
+    let mut all: Vec<InForce> = SETTINGS
         .iter()
-        .map(|setting| Printed {
-            key: setting.key.to_owned(),
-            value: shown((setting.slot)(&mut config)),
-            origin: loaded.origin(setting.key).to_string(),
-        })
+        .map(|setting| InForce { key: setting.key.to_owned(), value: shown((setting.slot)(&mut of_slots)) })
         .collect();
-    all.extend(loaded.config.kafka.librdkafka.iter().map(|(name, value)| {
-        let key = format!("{LIBRDKAFKA}.{name}");
+    all.extend(config.kafka.librdkafka.iter().map(|(name, value)| {
         let value = if is_secret(name) { MASK } else { value.expose_secret() };
-        Printed { origin: loaded.origin(&key).to_string(), value: Some(Value::String(value.to_owned())), key }
+        InForce { key: format!("{LIBRDKAFKA}.{name}"), value: Some(Value::String(value.to_owned())) }
     }));
-    all.extend(loaded.config.rerun.apps.iter().map(|(app, address)| {
-        let key = format!("{RERUN_APPS}.{app}");
-        Printed { origin: loaded.origin(&key).to_string(), value: Some(Value::String(address.clone())), key }
+    all.extend(config.rerun.apps.iter().map(|(app, address)| InForce {
+        key: format!("{RERUN_APPS}.{app}"),
+        value: Some(Value::String(address.clone())),
     }));
     all
 }

@@ -3,10 +3,7 @@
 //! One reader of the topic serves them all; it runs while there is somebody. A reader that is slow misses steps once it
 //! is more than [`BEHIND`] of them behind: then its connection is closed, and says how many.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,7 +18,6 @@ use axum::{
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
-    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -29,7 +25,10 @@ use tokio_util::sync::CancellationToken;
 use super::{caller::Scope, reads::plain_text};
 use crate::{
     config,
-    kafka::tail::{self, Record},
+    kafka::{
+        shared_tail::{Listening, SharedTail},
+        tail::Record,
+    },
     model::Event,
     pipeline::decode::decode,
     redaction::Rules,
@@ -50,19 +49,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 /// Where steps come from.
 #[derive(Debug, Clone)]
 pub struct Steps {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    kafka: config::Kafka,
-    topic: String,
-    rules: Option<Arc<Rules>>,
-    stop: CancellationToken,
-    /// There while the topic is read.
-    sender: Mutex<Option<broadcast::Sender<Utf8Bytes>>>,
-    /// Only one at a time begins to read.
-    beginning: tokio::sync::Mutex<()>,
+    tail: SharedTail<Utf8Bytes>,
 }
 
 impl Steps {
@@ -73,46 +60,8 @@ impl Steps {
         rules: Option<Arc<Rules>>,
         stop: CancellationToken,
     ) -> Self {
-        let (kafka, topic) = (kafka.clone(), topic.to_owned());
-        let (sender, beginning) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { shared: Arc::new(Shared { kafka, topic, rules, stop, sender, beginning }) }
-    }
-
-    /// Steps from now on.
-    async fn subscribe(&self) -> Result<broadcast::Receiver<Utf8Bytes>, String> {
-        let _one = self.shared.beginning.lock().await;
-        if let Some(sender) = &*self.shared.sender() {
-            return Ok(sender.subscribe());
-        }
-        let (sender, receiver) = broadcast::channel(BEHIND);
-        let (shared, told) = (self.shared.clone(), sender.clone());
-        let begun = spawn_blocking(move || {
-            let of_thread = shared.clone();
-            let each = move |record: Option<Record>| {
-                if let Some(step) = record.and_then(|record| posted_step(&record, of_thread.rules.as_deref()))
-                {
-                    // Whoever went away is noticed below.
-                    let _ = told.send(step);
-                }
-                // Under the lock: who subscribes meanwhile finds this reader, or begins another.
-                let mut sender = of_thread.sender();
-                let wanted = told.receiver_count() > 0 && !of_thread.stop.is_cancelled();
-                if !wanted {
-                    *sender = None;
-                }
-                wanted
-            };
-            tail::follow(&shared.kafka, &shared.topic, each).map_err(|error| error.to_string())
-        });
-        begun.await.unwrap_or_else(|_| Err("this server is stopping".to_owned()))?;
-        *self.shared.sender() = Some(sender);
-        Ok(receiver)
-    }
-}
-
-impl Shared {
-    fn sender(&self) -> std::sync::MutexGuard<'_, Option<broadcast::Sender<Utf8Bytes>>> {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+        let read = move |record: &Record| posted_step(record, rules.as_deref());
+        Self { tail: SharedTail::new(kafka, topic, BEHIND, stop, read) }
     }
 }
 
@@ -134,9 +83,9 @@ async fn stream(State(steps): State<Steps>, Scope(only): Scope, upgrade: WebSock
     if only.is_some() {
         return plain_text(StatusCode::FORBIDDEN, "a step names no user, and this token is for one");
     }
-    match steps.subscribe().await {
-        Ok(receiver) => {
-            let stop = steps.shared.stop.clone();
+    match steps.tail.listen().await {
+        Ok(Listening { receiver, .. }) => {
+            let stop = steps.tail.stop().clone();
             upgrade.on_upgrade(async move |socket| pass_on(socket, receiver, stop).await)
         }
         Err(why) => plain_text(StatusCode::SERVICE_UNAVAILABLE, &why),

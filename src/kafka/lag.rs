@@ -48,7 +48,7 @@ pub enum Topics {
 }
 
 /// Lag of one partition. What can't be told is `None`, and `null` in JSON.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PartitionLag {
     /// Topic.
     pub topic: String,

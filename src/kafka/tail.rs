@@ -1,6 +1,7 @@
 //! What comes onto a topic from now on, for whoever wants to look. In no group; moves no offset.
 
 use std::{
+    collections::BTreeMap,
     thread,
     time::{Duration, Instant},
 };
@@ -36,28 +37,35 @@ pub(crate) struct Record {
     pub(crate) key: Option<Bytes>,
     /// Its value.
     pub(crate) value: Option<Bytes>,
+    /// Number of its partition.
+    pub(crate) partition: i32,
+    /// Its offset.
+    pub(crate) offset: i64,
+    /// Its timestamp in ms since 1970.
+    pub(crate) time: Option<i64>,
 }
 
 /// Reads a topic from its end until `each` says that nobody looks any more; it is asked at least four times a second, then
-/// without a record. Returns once the end is known; what comes after that is seen.
+/// without a record. Returns once the end is known, by partition; what comes after that is seen.
 ///
 /// Blocks for as long as Kafka takes to answer, then goes on in a thread of its own. Outages are waited for.
 pub(crate) fn follow(
     kafka: &config::Kafka,
     topic: &str,
     mut each: impl FnMut(Option<Record>) -> bool + Send + 'static,
-) -> Result<(), Error> {
+) -> Result<BTreeMap<i32, i64>, Error> {
     let context = Context::new(kafka);
     let settings = client::lookers_settings(kafka, &QUEUE);
     let consumer: BaseConsumer<Context> =
         settings.create_with_context(context.clone()).map_err(Error::creating)?;
     let asking = |error: KafkaError| Error::asking("read the ends of a topic", &error, &context);
-    let mut followed = TopicPartitionList::new();
+    let (mut followed, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
     let deadline = clock::monotonic() + ASK;
     for number in partitions(&consumer, topic).map_err(asking)? {
         let left = deadline.saturating_duration_since(clock::monotonic());
         let (_, end) = consumer.fetch_watermarks(topic, number, left).map_err(asking)?;
         followed.add_partition_offset(topic, number, Position::Offset(end)).map_err(asking)?;
+        ends.insert(number, end);
     }
     consumer.assign(&followed).map_err(asking)?;
     let topic = topic.to_owned();
@@ -68,6 +76,9 @@ pub(crate) fn follow(
                 Some(Ok(record)) => each(Some(Record {
                     key: record.key().map(Bytes::copy_from_slice),
                     value: record.payload().map(Bytes::copy_from_slice),
+                    partition: record.partition(),
+                    offset: record.offset(),
+                    time: record.timestamp().to_millis(),
                 })),
                 // An outage; librdkafka tries again by itself.
                 Some(Err(_)) | None => each(None),
@@ -81,7 +92,7 @@ pub(crate) fn follow(
     thread::Builder::new()
         .name("tail".to_owned())
         .spawn(run)
-        .map(drop)
+        .map(|_| ends)
         .map_err(|error| Error::Other { doing: "start a thread", reason: error.to_string() })
 }
 

@@ -49,56 +49,8 @@ impl Holdings {
     pub(crate) async fn of_flows(&mut self, flows: &[&str]) -> Result<HashMap<Text, Held>, Error> {
         let builder = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
         let moment = builder.read_only(true).start().await?;
-        let steps = format!(
-            "SELECT flowinstanceid, stepid, COALESCE(execution, 0), true, COALESCE(phase, 2)::smallint, starttime, endtime, \
-             COALESCE(rerun, false), {STEP_FIELDS} FROM steps WHERE flowinstanceid = ANY ($1) \
-             UNION ALL SELECT flowinstanceid, stepid, execution, false, phase, starttime, endtime, \
-             COALESCE(rerun, false), {STEP_FIELDS} FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)"
-        );
-        let shown = format!(
-            "SELECT flowinstanceid, COALESCE(run, 0), executiontime, COALESCE(reruncount, 0), \
-                (SELECT count(*)::integer FROM flowstate o WHERE o.rerunofflowinstanceid = t.flowinstanceid \
-                    AND o.flowinstanceid <> t.flowinstanceid), \
-             COALESCE(phase, 2)::smallint, starttime, endtime, {RUN_FIELDS} \
-             FROM flowstate t WHERE flowinstanceid = ANY ($1)"
-        );
-        let runs = format!(
-            "SELECT flowinstanceid, run, phase, starttime, endtime, {RUN_FIELDS} FROM ft_run \
-             WHERE flowinstanceid = ANY ($1)"
-        );
-        let ask = |sql: &str| query(&moment, sql.to_owned(), flows);
-        let (steps, shown, runs, facts, tombstones, snapshots) = tokio::try_join!(
-            ask(&steps),
-            ask(&shown),
-            ask(&runs),
-            ask("SELECT flowinstanceid, n, before FROM ft_rewind WHERE flowinstanceid = ANY ($1)"),
-            ask("SELECT flowinstanceid, before FROM ft_tombstone WHERE flowinstanceid = ANY ($1)"),
-            ask("SELECT flowinstanceid, stepid, hash, sha256(data) = hash FROM ft_snapshot \
-                 WHERE flowinstanceid = ANY ($1)"),
-        )?;
+        let held = of_flows(&moment, flows).await?;
         moment.commit().await?;
-        let mut held: HashMap<Text, Held> = HashMap::with_capacity(shown.len());
-        for row in &steps {
-            add_step(&mut of(&mut held, row)?.tables, row)?;
-        }
-        for row in &shown {
-            add_shown(of(&mut held, row)?, row)?;
-        }
-        for row in &runs {
-            let run = row.try_get(1)?;
-            of(&mut held, row)?.tables.runs.insert(run, Box::new(run_row(row, 2)?));
-        }
-        for row in &facts {
-            let fact = Fact { from: row.try_get(1)?, before: row.try_get(2)? };
-            of(&mut held, row)?.tables.facts.insert(fact);
-        }
-        for row in &tombstones {
-            let before = row.try_get::<_, Option<i64>>(1)?;
-            of(&mut held, row)?.tables.tombstone = Some(before.map_or(Tombstone::Forever, Tombstone::Before));
-        }
-        for row in &snapshots {
-            add_snapshot(&mut of(&mut held, row)?.tables, row)?;
-        }
         Ok(held)
     }
 
@@ -213,6 +165,60 @@ impl Holdings {
             FROM unnest($1::text[]) AS f(id) LEFT JOIN flowstate s ON s.flowinstanceid = f.id";
         time(&self.client.query_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?.remove(0), 0)
     }
+}
+
+/// What is held of flows, as of this moment. Of which nothing is held is not in the answer.
+pub(super) async fn of_flows(moment: &Transaction<'_>, flows: &[&str]) -> Result<HashMap<Text, Held>, Error> {
+    let steps = format!(
+        "SELECT flowinstanceid, stepid, COALESCE(execution, 0), true, COALESCE(phase, 2)::smallint, starttime, endtime, \
+             COALESCE(rerun, false), {STEP_FIELDS} FROM steps WHERE flowinstanceid = ANY ($1) \
+             UNION ALL SELECT flowinstanceid, stepid, execution, false, phase, starttime, endtime, \
+             COALESCE(rerun, false), {STEP_FIELDS} FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)"
+    );
+    let shown = format!(
+        "SELECT flowinstanceid, COALESCE(run, 0), executiontime, COALESCE(reruncount, 0), \
+                (SELECT count(*)::integer FROM flowstate o WHERE o.rerunofflowinstanceid = t.flowinstanceid \
+                    AND o.flowinstanceid <> t.flowinstanceid), \
+             COALESCE(phase, 2)::smallint, starttime, endtime, {RUN_FIELDS} \
+             FROM flowstate t WHERE flowinstanceid = ANY ($1)"
+    );
+    let runs = format!(
+        "SELECT flowinstanceid, run, phase, starttime, endtime, {RUN_FIELDS} FROM ft_run \
+             WHERE flowinstanceid = ANY ($1)"
+    );
+    let ask = |sql: &str| query(moment, sql.to_owned(), flows);
+    let (steps, shown, runs, facts, tombstones, snapshots) = tokio::try_join!(
+        ask(&steps),
+        ask(&shown),
+        ask(&runs),
+        ask("SELECT flowinstanceid, n, before FROM ft_rewind WHERE flowinstanceid = ANY ($1)"),
+        ask("SELECT flowinstanceid, before FROM ft_tombstone WHERE flowinstanceid = ANY ($1)"),
+        ask("SELECT flowinstanceid, stepid, hash, sha256(data) = hash FROM ft_snapshot \
+                 WHERE flowinstanceid = ANY ($1)"),
+    )?;
+    let mut held: HashMap<Text, Held> = HashMap::with_capacity(shown.len());
+    for row in &steps {
+        add_step(&mut of(&mut held, row)?.tables, row)?;
+    }
+    for row in &shown {
+        add_shown(of(&mut held, row)?, row)?;
+    }
+    for row in &runs {
+        let run = row.try_get(1)?;
+        of(&mut held, row)?.tables.runs.insert(run, Box::new(run_row(row, 2)?));
+    }
+    for row in &facts {
+        let fact = Fact { from: row.try_get(1)?, before: row.try_get(2)? };
+        of(&mut held, row)?.tables.facts.insert(fact);
+    }
+    for row in &tombstones {
+        let before = row.try_get::<_, Option<i64>>(1)?;
+        of(&mut held, row)?.tables.tombstone = Some(before.map_or(Tombstone::Forever, Tombstone::Before));
+    }
+    for row in &snapshots {
+        add_snapshot(&mut of(&mut held, row)?.tables, row)?;
+    }
+    Ok(held)
 }
 
 async fn query(moment: &Transaction<'_>, sql: String, flows: &[&str]) -> Result<Vec<Row>, Error> {

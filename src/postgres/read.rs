@@ -20,11 +20,15 @@ mod detail;
 mod gateway;
 mod letter;
 mod list;
+mod operations;
+mod over;
 mod payload;
 mod rerun;
 mod show;
+mod shown;
 mod statement;
 mod step_line;
+mod stored;
 
 pub use self::{
     app::{AppState, app_states},
@@ -33,10 +37,20 @@ pub use self::{
     gateway::{greatest_execution, switched_off, user_of},
     letter::{Letter, LetterFilter, LetterSummary, count_letters, letters, whole_letters},
     list::{Cursor, Filter, Page, page, place_of},
+    operations::{
+        AppliedChange, Backend, Cutoff, GapFound, Note, Stored, applied_changes, backends, cutoffs, gaps,
+        notes, progress,
+    },
+    over::{GridStep, SlowTask, slow_tasks, steps_of},
     payload::{Content, Payload},
     rerun::{Standing, another_rerun, reruns, standing},
     show::{Flow, Run, State, Step, show},
-    step_line::{Execution, StepCursor, StepFilter, StepLine, WholeStep, executions, steps, whole_step},
+    shown::{Shown, first_start, shown},
+    step_line::{
+        Execution, HashedStep, StepCursor, StepFilter, StepLine, WholeStep, executions, hashed_steps, steps,
+        whole_step,
+    },
+    stored::stored_flow,
 };
 
 /// That a flow or a step failed, as [`RunState::of`] has it, of a table with the columns `status` and `error`.

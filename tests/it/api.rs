@@ -13,8 +13,13 @@ use crate::{
     servers,
 };
 
+mod contract;
 mod flows;
+mod messages;
+mod operations;
+mod over;
 mod rerun;
+mod scale;
 mod steps;
 
 /// Recorded instances; all ids end alike.

@@ -25,7 +25,7 @@ mod parted;
 mod previous;
 mod roles;
 mod shape;
-mod view_plans;
+pub mod view_plans;
 mod views;
 
 /// The tables as existing tools know them.

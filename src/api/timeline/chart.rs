@@ -276,5 +276,4 @@ fn bar(piece: &Piece<'_>, caller: Option<&Piece<'_>>) -> Bar {
 }
 
 #[cfg(test)]
-#[path = "chart_tests.rs"]
 mod tests;

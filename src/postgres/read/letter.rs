@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::{
-    Client, Error, Row,
+    Error, GenericClient, Row,
     types::{ToSql, Type},
 };
+use utoipa::ToSchema;
 
 use super::Utc;
 
@@ -25,7 +26,7 @@ pub struct LetterFilter {
 }
 
 /// A dead letter without its payload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LetterSummary {
     /// Number to name it by.
     pub id: i64,
@@ -101,7 +102,12 @@ impl Letter {
     }
 }
 
-async fn query(client: &Client, sql: &str, filter: &LetterFilter, more: [i64; 2]) -> Result<Vec<Row>, Error> {
+async fn query(
+    client: &impl GenericClient,
+    sql: &str,
+    filter: &LetterFilter,
+    more: [i64; 2],
+) -> Result<Vec<Row>, Error> {
     let (since, until) = (Utc(filter.since), Utc(filter.until));
     let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
         (&filter.ids, Type::INT8_ARRAY),
@@ -117,7 +123,7 @@ async fn query(client: &Client, sql: &str, filter: &LetterFilter, more: [i64; 2]
 
 /// At most `limit` dead letters with a number below `before`, the newest first.
 pub async fn letters(
-    client: &Client,
+    client: &impl GenericClient,
     filter: &LetterFilter,
     before: Option<i64>,
     limit: u32,
@@ -130,7 +136,7 @@ pub async fn letters(
 
 /// At most `limit` whole dead letters with a number above `after`, the oldest first.
 pub async fn whole_letters(
-    client: &Client,
+    client: &impl GenericClient,
     filter: &LetterFilter,
     after: i64,
     limit: u32,
@@ -143,7 +149,10 @@ pub async fn whole_letters(
 }
 
 /// How many there are of each reason, the most first.
-pub async fn count_letters(client: &Client, filter: &LetterFilter) -> Result<Vec<(String, i64)>, Error> {
+pub async fn count_letters(
+    client: &impl GenericClient,
+    filter: &LetterFilter,
+) -> Result<Vec<(String, i64)>, Error> {
     let sql = format!(
         "SELECT reason, count(*) FROM ft_dead_letter WHERE {WHERE} AND id > $6 AND id < $7 GROUP BY reason \
          ORDER BY 2 DESC, 1"

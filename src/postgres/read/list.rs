@@ -130,6 +130,12 @@ pub(super) async fn newest(
     Ok((rows, last.and_then(|last| last.start)))
 }
 
+/// Appends the statement of [`newest`], so that another may ask more of its rows.
+pub(super) fn push_newest<'a>(statement: &mut Statement<'a>, filter: &'a Filter, columns: &str) {
+    let candidates = Candidates { filter, is_started: true };
+    candidates.push_matching(statement, columns, candidates.most());
+}
+
 fn named<'a>(filter: &'a Filter, id: &'a str) -> Statement<'a> {
     let mut statement =
         Statement::new(format!("SELECT {} FROM flowstate WHERE flowinstanceid = ", Summary::COLUMNS));
@@ -171,13 +177,18 @@ impl<'a> Candidates<'a> {
 
     /// Those that match, at most `limit`.
     fn matching(&self, columns: &str, limit: i64) -> Statement<'a> {
-        let mut statement = Statement::new(format!("SELECT {columns} FROM (SELECT * FROM flowstate"));
-        self.by_index(&mut statement);
+        let mut statement = Statement::new("");
+        self.push_matching(&mut statement, columns, limit);
+        statement
+    }
+
+    fn push_matching(&self, statement: &mut Statement<'a>, columns: &str, limit: i64) {
+        statement.sql(&format!("SELECT {columns} FROM (SELECT * FROM flowstate"));
+        self.by_index(statement);
         statement.push(" LIMIT ?) AS candidates WHERE true", self.most(), Type::INT8);
-        narrow(&mut statement, self.filter);
+        narrow(statement, self.filter);
         statement.sql(self.order());
         statement.push(" LIMIT ?", limit, Type::INT8);
-        statement
     }
 
     /// The last of them, where there are more behind it.

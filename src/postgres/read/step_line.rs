@@ -100,6 +100,19 @@ pub struct WholeStep {
     pub record: Vec<u8>,
 }
 
+/// A step, and hashes of what it was given and gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HashedStep {
+    /// All but the payloads.
+    pub line: StepLine,
+    /// SHA-256 of its input, if it has one.
+    pub input: Option<Vec<u8>>,
+    /// The same of its output.
+    pub output: Option<Vec<u8>>,
+    /// The same of its error.
+    pub error: Option<Vec<u8>>,
+}
+
 /// One execution of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Execution {
@@ -190,6 +203,31 @@ pub async fn steps(
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let are_more = steps.len() > wanted;
     steps.truncate(wanted);
+    Ok((steps, are_more))
+}
+
+/// At most `limit` steps of a flow in their order with hashes of their payloads, and whether there are more.
+pub async fn hashed_steps(
+    moment: &Transaction<'_>,
+    flow: &str,
+    limit: u32,
+) -> Result<(Vec<HashedStep>, bool), ReadError> {
+    let mut statement = Statement::new(format!(
+        "SELECT {COLUMNS}, {PLACE}, sha256(input) AS inputhash, sha256(output) AS outputhash, sha256(error) AS errorhash \
+         FROM steps WHERE flowinstanceid = "
+    ));
+    statement.push("?", flow, Type::TEXT);
+    statement.push(" ORDER BY number, since, stepid COLLATE \"C\" LIMIT ?", i64::from(limit) + 1, Type::INT8);
+    let read = |row: &Row| {
+        Ok(HashedStep {
+            line: StepLine::of(row)?,
+            input: row.try_get("inputhash")?,
+            output: row.try_get("outputhash")?,
+            error: row.try_get("errorhash")?,
+        })
+    };
+    let steps = statement.rows(moment).await?.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    let are_more = u32::try_from(steps.len()).is_ok_and(|count| count > limit);
     Ok((steps, are_more))
 }
 

@@ -48,15 +48,15 @@ async fn the_steps_of_every_recorded_flow_are_all_there_and_all_drawn() {
         let listed: Vec<_> =
             steps["steps"].as_array().unwrap().iter().map(|step| step["id"].as_str().unwrap()).collect();
         assert_eq!(listed, stored);
-        let mut paged = Vec::new();
+        let mut in_pieces = Vec::new();
         let mut after = String::new();
         loop {
             let page = serving.get(&format!("/flows/{flow}/steps?limit=2&after={after}")).await;
-            paged.extend(page["steps"].as_array().unwrap().clone());
+            in_pieces.extend(page["steps"].as_array().unwrap().clone());
             let Some(next) = page["next"].as_str() else { break };
             next.clone_into(&mut after);
         }
-        assert_eq!(json!(paged), steps["steps"]);
+        assert_eq!(json!(in_pieces), steps["steps"]);
         let chart = serving.get(&format!("/flows/{flow}/timeline")).await;
         let mut drawn: Vec<_> =
             chart["bars"].as_array().unwrap().iter().map(|bar| bar["id"].as_str().unwrap()).collect();

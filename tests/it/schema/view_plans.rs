@@ -11,7 +11,8 @@ const GUIDE: &str = include_str!("../../../docs/sql.md");
 /// Steps of the test, ten to a flow. `.ci/long` takes ten million.
 const STEPS: i64 = 100_000;
 
-fn filler(flows: i64) -> String {
+/// Statements that fill the tables with so many flows of ten steps each, over a hundred days until now.
+pub fn filler(flows: i64) -> String {
     format!(
         "INSERT INTO flowstate (flowinstanceid, appname, flowname, hostid, userid, status, phase, starttime, endtime,
                 rerunofflowinstanceid)

@@ -1,6 +1,7 @@
-use std::time::{Duration, Instant};
+//! What is drawn of a few steps each.
 
 use super::*;
+use crate::clock;
 
 fn at(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(1_795_292_907_000_000 + micros).unwrap()
@@ -141,12 +142,12 @@ fn a_step_without_a_start_has_no_place_and_a_clock_set_back_no_length() {
 }
 
 #[test]
-fn ten_thousand_steps_are_drawn_in_less_than_a_tenth_of_a_second() {
+fn ten_thousand_steps_are_drawn_in_no_time() {
     let steps: Vec<StepLine> =
         (0..10_000).map(|n| step(&n.to_string(), &(n % 100).to_string(), "Waiting", n, n + 50_000)).collect();
-    let began = Instant::now();
+    let began = clock::monotonic();
     let chart = draw(Some(&flow("f", 0, Some(60_000))), &steps, &[]);
     assert_eq!(chart.bars.len(), 10_000);
     // Without optimisation, beside other tests.
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed().as_millis() < 1_000, "{:?}", began.elapsed());
 }

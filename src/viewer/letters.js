@@ -4,7 +4,7 @@ import { get, path, post } from "./api.js";
 import { badge, fill, h, table, toast, unseen } from "./dom.js";
 import { payload } from "./json.js";
 import { may } from "./me.js";
-import { address, again, change } from "./router.js";
+import { address, change } from "./router.js";
 import { number, size, time } from "./time.js";
 
 /** The page: counts by reason, the letters, and the one that is looked at. */
@@ -61,7 +61,8 @@ function confirm(what, question, ids) {
       const { done, left } = await post(`operations/deadletters/${what}`, { ids });
       toast(`${number(done)} done, ${number(left.length)} left`);
       dialog.close();
-      again();
+      // Read again; the letter that was looked at may be gone.
+      change({ letter: "" }, true);
     } catch (problem) {
       fill(said, h("p", { class: "bad" }, problem.message));
       button.disabled = false;

@@ -50,7 +50,7 @@ export async function api(path) {
 
 /** Waits until a function of the test gives something true. */
 export async function until(what, condition) {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 30_000;
   for (;;) {
     const value = await condition();
     if (value) return value;

@@ -26,7 +26,7 @@ test("a flow is chosen for the grid among those that ran", async () => {
   await page.getByLabel("Flow", { exact: true }).selectOption({ label: "order · history-harness" });
   await page.waitForURL("**flow=order**");
   await page.locator(".cells tbody tr").first().waitFor();
-  await page.getByLabel("Runs").selectOption("10");
+  await page.getByLabel("Runs", { exact: true }).selectOption("10");
   await page.waitForURL("**runs=10**");
   await close(page);
 });

@@ -17,11 +17,12 @@ use crate::{
 struct Guarded {
     process: Process,
     requests: Config,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Guarded {
-    async fn start() -> Self {
+    /// With these tokens, as `token add` takes them. They are there before it runs: wrong ones are counted.
+    async fn start<const N: usize>(tokens: [&[&str]; N]) -> (Self, [String; N]) {
         let config = config().await;
         publish(&config, "recorded.jsonl", &[]).await;
         collect_all(&config).await;
@@ -34,8 +35,11 @@ impl Guarded {
         let mut command = configured(&config, arguments);
         command.arg(folder.path().join("flowtrail.toml"));
         command.env("FLOWTRAIL_HTTP__TOKENS_FILE", folder.path().join("tokens.toml"));
-        Self::token(&folder, &["reader", "--role", "read", "--user", "lab-user"]).await;
-        Self { process: Process::start(command).await, requests, folder }
+        let mut bearers = tokens.map(|_| String::new());
+        for (bearer, arguments) in bearers.iter_mut().zip(tokens) {
+            *bearer = Self::token(&folder, arguments).await;
+        }
+        (Self { process: Process::start(command).await, requests, _folder: folder }, bearers)
     }
 
     async fn token(folder: &TempDir, arguments: &[&str]) -> String {
@@ -52,30 +56,20 @@ impl Guarded {
     }
 }
 
-/// Tokens that are added while it runs count as soon as the file has been read again.
-async fn added(guarded: &Guarded, arguments: &[&str]) -> String {
-    let token = Guarded::token(&guarded.folder, arguments).await;
-    servers::until("the token is known", async || {
-        let answer = guarded.ask("GET /me", &token, &Value::Null).await;
-        if answer.status == 200 { Ok(()) } else { Err(answer.body) }
-    })
-    .await;
-    token
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_operate_asks_for_a_rerun_and_the_audit_names_them() {
-    let guarded = Guarded::start().await;
-    let operator = added(&guarded, &["operator", "--role", "read", "--role", "operate"]).await;
-    let reader = added(&guarded, &["another", "--role", "read", "--user", "lab-user"]).await;
-    let stranger =
-        added(&guarded, &["stranger", "--role", "read", "--role", "operate", "--user", "nobody"]).await;
+    let tokens: [&[&str]; 3] = [
+        &["operator", "--role", "read", "--role", "operate"],
+        &["reader", "--role", "read", "--user", "lab-user"],
+        &["stranger", "--role", "read", "--role", "operate", "--user", "nobody"],
+    ];
+    let (guarded, [operator, reader, stranger]) = Guarded::start(tokens).await;
 
     let me = guarded.ask("GET /me", &operator, &Value::Null).await.json();
     let wanted = json!({ "name": "operator", "user": null, "roles": ["read", "operate"], "reruns": ["history-harness"] });
     assert_eq!(me, wanted);
     let me = guarded.ask("GET /me", &reader, &Value::Null).await.json();
-    assert_eq!(me, json!({ "name": "another", "user": "lab-user", "roles": ["read"], "reruns": [] }));
+    assert_eq!(me, json!({ "name": "reader", "user": "lab-user", "roles": ["read"], "reruns": [] }));
 
     let rerun = format!("POST /flows/{}/rerun", id("3ac"));
     for (token, status) in [(&reader, 403), (&stranger, 404)] {
@@ -108,8 +102,7 @@ async fn who_may_operate_asks_for_a_rerun_and_the_audit_names_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_fresh_the_data_is_is_told_to_everybody_without_topics() {
-    let guarded = Guarded::start().await;
-    let reader = added(&guarded, &["one", "--role", "read", "--user", "lab-user"]).await;
+    let (guarded, [reader]) = Guarded::start([&["reader", "--role", "read", "--user", "lab-user"]]).await;
     assert_eq!(guarded.ask("GET /operations/lag", &reader, &Value::Null).await.status, 403);
     let fresh = guarded.ask("GET /freshness", &reader, &Value::Null).await.json();
     assert_eq!((&fresh["behind_records"], &fresh["behind_ms"]), (&json!(0), &json!(0.0)));

@@ -159,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_every_module_so_that_all_come_at_once() {
+        let page = include_str!("viewer/index.html");
+        for (name, _) in FILES.iter().filter(|(name, _)| kind(name).starts_with("text/javascript")) {
+            assert!(page.contains(&format!("\"/viewer/{name}\"")), "index.html does not name {name}");
+        }
+    }
+
+    #[test]
     fn a_file_is_sent_once_and_then_only_found_to_be_the_same() {
         let first = answer("main.js", &HeaderMap::new());
         assert_eq!(first.status(), StatusCode::OK);

@@ -26,13 +26,14 @@ const VIEWS = [
 
 for (const width of [1440, 360]) {
   test(`no payload runs or widens a page at ${width} px`, async () => {
+    const page = await open("/flows", { width });
     for (const [path, drawn] of VIEWS) {
-      const page = await open(path, { width });
+      await page.goto(BASE + path);
       await page.locator(drawn).first().waitFor();
       await harmless(page);
       assert.deepEqual(await tooWide(page), []);
-      await close(page);
     }
+    await close(page);
   });
 }
 

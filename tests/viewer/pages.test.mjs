@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { api, browser, close, until } from "./browser.mjs";
+import { BASE, api, browser, close, until } from "./browser.mjs";
 
 const open = browser();
 
@@ -102,12 +102,13 @@ test("dead letters are counted, read, and tried again only when that is confirme
 });
 
 test("every page says how fresh the data is", async () => {
+  const page = await open("/flows");
   for (const path of ["/flows", "/grid", "/stats", "/tail", "/operations"]) {
-    const page = await open(path);
+    await page.goto(BASE + path);
     await page.locator("#freshness time").waitFor();
     assert.match(await page.locator("#freshness").textContent(), /as of \d\d:\d\d:\d\d/);
-    await close(page);
   }
+  await close(page);
 });
 
 test("times are local until UTC is asked for, and that is remembered", async () => {

@@ -7,7 +7,7 @@ import { FAILING, ORIGINAL, RERUN } from "./names.mjs";
 const FOLDER = new URL("../../docs/images/", import.meta.url).pathname;
 const PAGES = {
   list: ["/flows?since=-1h&min_duration_ms=1", "td.name a"],
-  run: ["/flows/33cf3de9dc7a3cc13f48d62a898ec63b", ".row"],
+  run: ["/flows/3ccf3de9dc7a3cc13f48d62a898ec63b?step=3", ".panel .json-tree"],
   failure: [`/flows/${FAILING}?step=2`, ".panel .json-tree"],
   compare: [`/compare/${ORIGINAL}/${RERUN}`, ".pair"],
   operations: ["/operations", "tbody tr"],

@@ -75,9 +75,9 @@ async fn who_may_operate_asks_for_a_rerun_and_the_audit_names_them() {
     for (token, status) in [(&reader, 403), (&stranger, 404)] {
         assert_eq!(guarded.ask(&rerun, token, &json!({ "from_step": 2 })).await.status, status);
     }
-    let none = guarded.ask(&rerun, &operator, &json!({ "from_step": 99 })).await;
-    assert_eq!(none.status, 400, "{none:?}");
-    assert!(none.json()["detail"].as_str().unwrap().contains("has no step 99"), "{none:?}");
+    let refused = guarded.ask(&rerun, &operator, &json!({ "from_step": 99 })).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("has no step 99"), "{refused:?}");
     assert_eq!(topics::ends(&guarded.requests).await, vec![(0, 0)], "nobody may have been asked");
 
     let asked = guarded.ask(&rerun, &operator, &json!({ "from_step": 2 })).await;

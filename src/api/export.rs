@@ -14,7 +14,7 @@ use crate::{export, gateway::caller::Scope, postgres::read};
 
 /// The events that make a flow, one a line in proto3 JSON, as `flowtrail publish --from json` reads them.
 #[utoipa::path(
-    get, path = "/flows/{id}/export", tag = "one flow",
+    get, path = "/flows/{id}/export", operation_id = "export", tag = "one flow",
     params(("id" = String, Path, description = "Flow instance id.")),
     responses((status = 200, content_type = "application/x-ndjson", body = String), Problems)
 )]

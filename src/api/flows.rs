@@ -33,7 +33,7 @@ pub(super) struct Listed {
 }
 
 /// Flows, newest first.
-#[utoipa::path(get, path = "/flows", tag = "flows", params(Narrow, Piece), responses((status = 200, body = Listed), Problems))]
+#[utoipa::path(get, path = "/flows", operation_id = "flows", tag = "flows", params(Narrow, Piece), responses((status = 200, body = Listed), Problems))]
 pub(super) async fn list(
     State(api): State<Api>,
     Scope(only): Scope,
@@ -75,7 +75,7 @@ pub(super) async fn counts(
 
 /// One flow: its payloads, its kin, its runs, its steps counted.
 #[utoipa::path(
-    get, path = "/flows/{id}", tag = "one flow",
+    get, path = "/flows/{id}", operation_id = "flow", tag = "one flow",
     params(("id" = String, Path, description = "Flow instance id."), Cut),
     responses((status = 200, body = Detail), Problems)
 )]

@@ -45,7 +45,7 @@ pub(super) struct Narrow {
 
 /// The steps of a flow without their payloads, in their order.
 #[utoipa::path(
-    get, path = "/flows/{id}/steps", tag = "one flow",
+    get, path = "/flows/{id}/steps", operation_id = "steps", tag = "one flow",
     params(("id" = String, Path, description = "Flow instance id."), Narrow, Piece),
     responses((status = 200, body = Steps), Problems)
 )]
@@ -110,7 +110,7 @@ pub(super) struct Which {
 
 /// One step: what it was given, what it gave, what went wrong.
 #[utoipa::path(
-    get, path = "/flows/{id}/steps/{step}", tag = "one flow",
+    get, path = "/flows/{id}/steps/{step}", operation_id = "step", tag = "one flow",
     params(
         ("id" = String, Path, description = "Flow instance id."),
         ("step" = String, Path, description = "Step id."),

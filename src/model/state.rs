@@ -26,7 +26,8 @@ impl RunState {
     /// of whether there is an error.
     ///
     /// *Failed* is a status `Failed` or an error, whatever else is said: the one rule, which SQL has as
-    /// `postgres::read::FAILED`. A status that is known decides next; any other is running while the phase says so.
+    /// `postgres::read::FAILED`. A status that says how it ended decides next, then the phase: what is closed does not go on,
+    /// such as Flogo's step in which a task was started.
     pub fn of(status: Option<&str>, phase: Option<i16>, has_error: bool) -> Self {
         let status = status.unwrap_or_default().to_ascii_lowercase();
         // What other programs write has no phase of its own and counts as closed.
@@ -37,7 +38,6 @@ impl RunState {
             "completed" => Self::Completed,
             "cancelled" | "canceled" | "terminated" => Self::Cancelled,
             "waiting" | "scheduled" | "suspended" => Self::Waiting,
-            "created" | "started" | "running" | "active" => Self::Running,
             _ if is_open => Self::Running,
             _ => Self::Other,
         }
@@ -57,7 +57,12 @@ mod tests {
         assert_eq!(of(Some("Cancelled"), Some(2), false), RunState::Cancelled);
         assert_eq!(of(Some("Waiting"), Some(2), false), RunState::Waiting);
         assert_eq!(of(Some("Started"), Some(0), false), RunState::Running);
-        assert_eq!(of(Some("Started"), None, false), RunState::Running, "as the Go service left it");
+        assert_eq!(of(Some("Started"), Some(2), false), RunState::Other, "the step is over, its task is not");
+        assert_eq!(
+            of(Some("Started"), None, false),
+            RunState::Other,
+            "what the Go service wrote counts as closed"
+        );
         assert_eq!(of(Some("17"), Some(1), false), RunState::Running);
         assert_eq!(of(Some("Skipped"), Some(2), false), RunState::Other);
         assert_eq!(of(None, None, false), RunState::Other);

@@ -278,9 +278,11 @@ fn narrow<'a>(statement: &mut Statement<'a>, filter: &'a Filter) {
         statement.push(" OR position(? IN error) > 0)", text.as_bytes(), Type::BYTEA);
     }
     if filter.failed_step {
-        statement
-            .sql(" AND EXISTS (SELECT FROM steps s WHERE s.flowinstanceid = candidates.flowinstanceid AND ");
-        statement.sql("(lower(s.status) = 'failed' OR s.error IS NOT NULL))");
+        // Not as EXISTS: that may become a join for which Postgres reads the steps of all flows.
+        let of_flow = "SELECT true FROM steps s WHERE s.flowinstanceid = candidates.flowinstanceid";
+        statement.sql(&format!(
+            " AND ({of_flow} AND (lower(s.status) = 'failed' OR s.error IS NOT NULL) LIMIT 1)"
+        ));
     }
 }
 

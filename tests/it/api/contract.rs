@@ -27,7 +27,20 @@ fn the_contract_is_the_one_that_is_written_down() {
     );
 }
 
-/// Every path of the contract is explained, and every path that is explained is in the contract.
+/// Programs that are made of the contract name their functions so.
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let document = serde_json::to_value(flowtrail::api::document()).unwrap();
+    let operations = document["paths"].as_object().unwrap().values();
+    let operations = operations.flat_map(|path| path.as_object().unwrap().values());
+    let mut names: Vec<_> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count, "{names:?}");
+}
+
+/// Every path of the contract is explained.
 #[test]
 fn the_guide_names_every_path() {
     let guide = std::fs::read_to_string(Path::new(FILE).with_file_name("api.md")).unwrap();

@@ -34,11 +34,14 @@ mod etag;
 mod events;
 mod export;
 mod flows;
+mod freshness;
 mod histogram;
 mod letters;
+mod me;
 mod messages;
 mod operations;
 pub(crate) mod posted;
+mod rerun;
 mod stats;
 mod steps;
 mod timeline;
@@ -66,6 +69,7 @@ pub struct Api {
 struct Shared {
     pool: Pool,
     config: Config,
+    freshness: freshness::Last,
     rules: Option<Arc<Rules>>,
     tail: SharedTail<Arc<Posted>>,
     /// Those who may listen to the tail at once.
@@ -98,7 +102,18 @@ impl Api {
         let tail = SharedTail::new(&config.kafka, &config.gateway.topic, MOST_BEHIND, stop, read);
         let (listeners, readers) = (Semaphore::new(MOST_LISTENERS), Semaphore::new(MOST_READERS));
         let (listeners, readers) = (Arc::new(listeners), Arc::new(readers));
-        Self { shared: Arc::new(Shared { pool, config: config.clone(), rules, tail, listeners, readers }) }
+        let freshness = freshness::Last::default();
+        Self {
+            shared: Arc::new(Shared {
+                pool,
+                config: config.clone(),
+                rules,
+                tail,
+                listeners,
+                readers,
+                freshness,
+            }),
+        }
     }
 
     /// The routes, each for who has its role.
@@ -136,6 +151,8 @@ fn reading() -> OpenApiRouter<Api> {
         .routes(routes!(steps::list))
         .routes(routes!(steps::one))
         .routes(routes!(timeline::timeline))
+        .routes(routes!(me::me))
+        .routes(routes!(freshness::freshness))
         .routes(routes!(messages::of_flow))
         .routes(routes!(messages::of_step))
         .routes(routes!(compare::compare))
@@ -158,8 +175,10 @@ fn reading() -> OpenApiRouter<Api> {
 
 /// What the role operate may do.
 fn operating() -> OpenApiRouter<Api> {
-    let routes =
-        OpenApiRouter::new().routes(routes!(letters::retry_letters)).routes(routes!(letters::drop_letters));
+    let routes = OpenApiRouter::new()
+        .routes(routes!(letters::retry_letters))
+        .routes(routes!(letters::drop_letters))
+        .routes(routes!(rerun::rerun));
     OpenApiRouter::new().nest(BASE, routes)
 }
 

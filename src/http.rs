@@ -58,8 +58,13 @@ pub(crate) async fn is_local(listen: &str) -> bool {
     addresses.all(|address| address.ip().is_loopback())
 }
 
-/// `/metrics` for its readers, or for everybody; `/livez`, `/readyz` and a page that links them.
+/// What a collector serves: [`probes`] and a page that links them.
 pub fn router(health: Arc<Health>, metrics: Exposition, readers: Option<&Access>) -> Router {
+    probes(health, metrics, readers).route("/", get(async || Html(include_str!("http/index.html"))))
+}
+
+/// `/metrics` for its readers, or for everybody; `/livez`, `/readyz`, and an answer for every path that nothing else answers.
+pub fn probes(health: Arc<Health>, metrics: Exposition, readers: Option<&Access>) -> Router {
     let served = Served { health, metrics };
     let shown = Router::new().route("/metrics", get(show_metrics)).with_state(served.clone());
     let shown = match readers {
@@ -67,7 +72,6 @@ pub fn router(health: Arc<Health>, metrics: Exposition, readers: Option<&Access>
         None => shown,
     };
     Router::new()
-        .route("/", get(async || Html(include_str!("http/index.html"))))
         .route(
             "/livez",
             get(async |State(served): State<Served>| answer(&served.health.liveness(clock::monotonic()))),

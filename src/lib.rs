@@ -18,6 +18,8 @@
 //! [`compare`] looks at them beside those of Flogo's own state service, [`rerun`] asks a runtime to run an instance again,
 //! [`replay`] stores or copies once more what is on the topic, [`retention`] removes what has been kept long enough.
 //!
+//! [`viewer`] is the page that shows it to people.
+//!
 //! Around it: [`config`], [`cli`] with a file per command, [`http`] for health and metrics, [`notify`] for
 //! service managers, [`metrics`], [`telemetry`], [`clock`], and [`dev`], which runs it all on one machine.
 
@@ -58,6 +60,8 @@ pub mod replay;
 pub mod compare;
 
 pub mod doctor;
+
+pub mod viewer;
 
 pub mod server;
 

@@ -1,6 +1,7 @@
 //! Asking a runtime to run an instance again, from its start or from a step. What it then does it records itself.
 //!
-//! [`Runtime`] says how an app is asked, [`question()`] what it is asked; [`ask`] asks it. Whoever calls notes it in the audit.
+//! [`Runtime`] says how an app is asked, [`question()`] what it is asked; [`ask`] asks it. [`order`] does all of it
+//! for an instance that is stored, and notes it in the audit.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::proto::v1::RerunRequest;
 
 pub mod ask;
+pub mod order;
 mod runtime;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,7 @@ use crate::{
     },
     redaction::{RuleError, Rules},
     schema::{self, SchemaError},
+    viewer,
 };
 
 /// How often Kafka is asked whether it is there.
@@ -125,7 +126,7 @@ impl Server {
     pub fn router(&self) -> Router {
         let (gateway, access) = (&self.gateway, &self.access);
         let reads = reads::routes(Reads::new(gateway.pool.clone())).merge(stream::routes(self.steps.clone()));
-        let reads = access.guard(reads, &[Role::Read]).merge(self.api.routes(access));
+        let reads = access.guard(reads, &[Role::Read]).merge(self.api.routes(access)).merge(viewer::routes());
         if !self.record {
             return reads;
         }

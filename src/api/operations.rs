@@ -54,23 +54,27 @@ pub(super) struct Lag {
 #[utoipa::path(get, path = "/operations/lag", tag = "operations", responses((status = 200, body = Lag), Problems))]
 pub(super) async fn show_lag(State(api): State<Api>, scope: Scope) -> Answer<Lag> {
     for_all(&scope)?;
+    let group = api.shared.config.kafka.group.clone();
+    Ok(Json(Lag { group, partitions: lag_of(&api).await? }))
+}
+
+/// Lag of the configured group; nothing where it has committed nothing.
+pub(super) async fn lag_of(api: &Api) -> Result<Vec<PartitionLag>, Trouble> {
     let kafka = &api.shared.config.kafka;
-    let group = kafka.group.clone();
     let is_pattern = kafka.topics.iter().any(|topic| topic.starts_with('^'));
     let topics = if is_pattern { Topics::Committed } else { Topics::Named(kafka.topics.clone()) };
     let permit = api.shared.readers.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Trouble::Busy("as many ask Kafka as may; ask again later"))?;
-    let (client, of) = (client::settings(kafka, &[], &[]), group.clone());
+    let (client, group) = (client::settings(kafka, &[], &[]), kafka.group.clone());
     let read = spawn_blocking(move || {
         let _permit = permit;
-        lag::read(&client, &of, &topics, LAG)
+        lag::read(&client, &group, &topics, LAG)
     });
-    let partitions = match read.await.map_err(|error| Trouble::Own(error.to_string()))? {
-        Ok(partitions) => partitions,
-        Err(LagError::NothingCommitted { .. }) => Vec::new(),
-        Err(error) => return Err(Trouble::Kafka(error.to_string())),
-    };
-    Ok(Json(Lag { group, partitions }))
+    match read.await.map_err(|error| Trouble::Own(error.to_string()))? {
+        Ok(partitions) => Ok(partitions),
+        Err(LagError::NothingCommitted { .. }) => Ok(Vec::new()),
+        Err(error) => Err(Trouble::Kafka(error.to_string())),
+    }
 }
 
 /// What is stored of partitions.

@@ -42,6 +42,9 @@ pub(super) enum Trouble {
     /// Kafka did not say in time what was asked.
     #[error("Kafka gave no answer: {0}")]
     Kafka(String),
+    /// An app that was to be asked did not take it.
+    #[error("it was not asked: {0}")]
+    App(String),
     /// There is no session with the database.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -72,6 +75,7 @@ impl Trouble {
             Self::NotForOneUser => StatusCode::FORBIDDEN,
             Self::TooLarge(_) | Self::Read(ReadError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy(_) | Self::Kafka(_) | Self::Pool(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::App(_) => StatusCode::BAD_GATEWAY,
             Self::Read(error) if error.is_refused_value() => StatusCode::BAD_REQUEST,
             Self::Read(error) if error.passes() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Read(_) | Self::Own(_) => StatusCode::INTERNAL_SERVER_ERROR,

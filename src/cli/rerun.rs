@@ -13,13 +13,14 @@ use super::{
 };
 use crate::{
     config::Config,
-    flogo::answer,
     postgres::{
-        audit, audit_outcome,
         connect::{self, PostgresError},
-        read::{self, Flow, Standing, flogo},
+        read::{self, Flow, Standing},
     },
-    rerun::{self, From, Question, Runtime, Wish, ask, question},
+    rerun::{
+        Question, Runtime, Wish,
+        order::{Order, OrderError, PlaceError, Request, Start},
+    },
     span::span,
 };
 
@@ -98,37 +99,37 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let flow = read::show(&mut client, &args.flow).await.map_err(failed)?;
     let flow = flow.with_context(|| format!("there is no flow {}", args.flow))?;
     let runtime = runtime(&args, &flow, config)?;
-    let from = from(&args, &flow)?;
-    let state = if runtime.is_told_the_state() {
-        state_before(&mut client, &args.flow, from.as_ref()).await?
-    } else {
-        None
+    let start = match (args.from_step, args.from_failure) {
+        (Some(step), _) => Start::Step(step),
+        (None, true) => Start::LastFailure,
+        (None, false) => Start::Beginning,
     };
-    let wish = Wish { flow: args.flow.clone(), from, input, by: actor() };
-    let question = question(&runtime, &wish, state.as_ref()).map_err(UsageError)?;
+    let request = Request { start, input, by: actor() };
+    let order = Order::prepare(&mut client, &flow, runtime, request).await.map_err(|error| match error {
+        OrderError::Refused(why) => UsageError(why).into(),
+        OrderError::Postgres(error) => failed(error).into(),
+        other => anyhow::Error::from(other),
+    })?;
     if args.dry_run {
-        return print_question(&question, args.format);
+        return print_question(&order.question, args.format);
     }
-    let before = Before::of(&client, &wish).await.map_err(failed)?;
-    let detail = json!({ "app": runtime.to_string(), "from": wish.from.as_ref().map(|from| from.step), "input": wish.input });
-    let note = audit(&client, &wish.by, "rerun", &wish.flow, &detail).await.map_err(failed)?;
-    let asked = ask::ask(&question, &config.kafka, rerun::PATIENCE).await;
-    let came = match &asked {
-        Ok(instance) => json!({ "instance": instance }),
-        Err(error) => json!({ "error": error.to_string() }),
-    };
-    audit_outcome(&client, note, &came).await.map_err(failed)?;
+    let wish = &order.wish;
+    let before = Before::of(&client, wish).await.map_err(failed)?;
+    let instance = order.place(&client, &config.kafka).await.map_err(|error| match error {
+        PlaceError::Postgres(error) => anyhow::Error::from(failed(error)),
+        PlaceError::Ask(error) => error.into(),
+    })?;
     let mut outcome =
-        Outcome { flow: wish.flow.clone(), instance: asked?, app: runtime.to_string(), status: None };
+        Outcome { flow: wish.flow.clone(), instance, app: order.runtime.to_string(), status: None };
     if args.wait {
-        let ended = ended(&client, &wish, &before, outcome.instance.as_deref());
+        let ended = ended(&client, wish, &before, outcome.instance.as_deref());
         let ended = tokio::time::timeout(patience, ended).await;
         let ended = ended
             .with_context(|| format!("the re-run was asked for and has not ended within {}", args.timeout))?;
         let ended = ended.map_err(failed)?;
         (outcome.instance, outcome.status) = (Some(ended.flow), Some(ended.status));
     }
-    print_outcome(&outcome, &wish, args.format)
+    print_outcome(&outcome, wish, args.format)
 }
 
 /// How the app of a flow is asked.
@@ -144,47 +145,6 @@ fn runtime(args: &Args, flow: &Flow, config: &Config) -> anyhow::Result<Runtime>
         format!("it is not configured where app {app} is asked: add it under [rerun.apps], or use --app")
     })?;
     Runtime::parse(address).map_err(|why| anyhow::anyhow!("rerun.apps.{app}: {why}"))
-}
-
-/// The step to begin with, if one is asked for, by what is stored of the flow.
-fn from(args: &Args, flow: &Flow) -> anyhow::Result<Option<From>> {
-    let is_main = |step: &&read::Step| step.subflow.as_deref().is_none_or(|subflow| subflow == "0");
-    let step = match (args.from_step, args.from_failure) {
-        (None, false) => return Ok(None),
-        (Some(number), _) => {
-            let wanted = number.to_string();
-            let found = flow.steps.iter().find(|step| step.id == wanted);
-            found.with_context(|| {
-                format!("{} has no step {number}; see flowtrail flow show {}", flow.id, flow.id)
-            })?
-        }
-        (None, true) => {
-            let mut steps = flow.steps.iter().filter(is_main);
-            let failed = |step: &&read::Step| step.status.as_deref() == Some("Failed");
-            steps
-                .rfind(failed)
-                .with_context(|| format!("no step of the main flow of {} has failed", flow.id))?
-        }
-    };
-    if !is_main(&step) {
-        bail!("step {} ran in a subflow, and a re-run begins with a task of the main flow", step.id);
-    }
-    let number = step.id.parse().with_context(|| format!("step {} is no number", step.id))?;
-    let task = step.task.clone().with_context(|| format!("no task ended in step {}", step.id))?;
-    Ok(Some(From { step: number, task }))
-}
-
-/// The recorded state before a step, or after the first.
-async fn state_before(client: &mut Client, flow: &str, from: Option<&From>) -> anyhow::Result<Option<Value>> {
-    let moment = client.build_transaction().read_only(true).start().await?;
-    let steps = flogo::steps(&moment, flow).await?;
-    let superseded = flogo::superseded(&moment, flow).await?;
-    if steps.is_empty() {
-        return Ok(None);
-    }
-    let until = from.map_or(0, |from| from.step.saturating_sub(1));
-    let state = answer::snapshot(flow, &steps, &superseded, Some(until))?;
-    Ok(Some(serde_json::to_value(&state)?))
 }
 
 /// How things stood before anybody was asked.

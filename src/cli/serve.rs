@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let server = Server::open(&config, stop.clone()).await?;
     let (listen, door) = (&config.gateway.listen, http::Door::new(&config.http)?);
     let readers = http::readers_of_metrics(&config.http, listen, server.access()).await;
-    let shown = http::router(server.health().clone(), metrics.clone(), readers.as_ref());
+    let shown = http::probes(server.health().clone(), metrics.clone(), readers.as_ref());
     let address = door.open(listen, shown.merge(server.router()), stop.clone(), &tasks).await?;
     tasks.spawn(metrics.upkeep(stop.clone()));
     tell_manager(server.health(), &told, &tasks);

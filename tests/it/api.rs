@@ -18,6 +18,7 @@ mod flows;
 mod messages;
 mod operations;
 mod over;
+mod rerun;
 mod scale;
 mod steps;
 

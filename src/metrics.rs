@@ -83,7 +83,7 @@ metrics! {
     EVENTS_CONSUMED = "flowtrail_events_consumed_total", Kind::Counter, Count, [],
         "Records taken from Kafka, those that were read again included.";
     ROWS_WRITTEN = "flowtrail_rows_total", Kind::Counter, Count, ["table", "op"],
-        "Rows of a batch by table and by what became of them: insert, update, unchanged, or kept out where the flow was deleted or removed by retention.";
+        "Rows of a batch by table and by what became of them: insert, update, unchanged; kept out where the flow was deleted or removed by retention; left out where retention would remove it at once.";
     WAYS = "flowtrail_batch_ways_total", Kind::Counter, Count, ["way"],
         "Batches by the ways that their rows took: straight into the tables, conflict where these had to be staged after all, replaced where a few took the place of stored ones, staged, exclusive.";
     EVENTS_MERGED = "flowtrail_events_merged_total", Kind::Counter, Count, [],

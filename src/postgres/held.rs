@@ -24,6 +24,8 @@ pub struct Held {
     pub removed: bool,
     /// Runs and executions below this are kept without payloads.
     pub bare_below: Option<i64>,
+    /// Those that are stored may still have some: retention's next run takes them.
+    pub bare_soon: bool,
 }
 
 /// Reads what is held of many flows at once, by their keys.
@@ -197,8 +199,12 @@ pub(super) async fn of_flows(moment: &Transaction<'_>, flows: &[&str]) -> Result
         ask(&shown),
         ask(&runs),
         ask("SELECT flowinstanceid, n, before FROM ft_rewind WHERE flowinstanceid = ANY ($1)"),
-        ask("SELECT flowinstanceid, before, removedat IS NOT NULL FROM ft_tombstone WHERE flowinstanceid = ANY ($1)"),
-        ask("SELECT flowinstanceid, before FROM ft_payload_mark WHERE flowinstanceid = ANY ($1)"),
+        ask(
+            "SELECT flowinstanceid, before, removedat IS NOT NULL FROM ft_tombstone WHERE flowinstanceid = ANY ($1)"
+        ),
+        ask(
+            "SELECT flowinstanceid, before, removedat IS NULL FROM ft_payload_mark WHERE flowinstanceid = ANY ($1)"
+        ),
         // An empty one is what is left of one whose bytes went with the payloads.
         ask(
             "SELECT flowinstanceid, stepid, hash, sha256(data) = hash OR octet_length(data) = 0 FROM ft_snapshot \
@@ -228,10 +234,8 @@ pub(super) async fn of_flows(moment: &Transaction<'_>, flows: &[&str]) -> Result
     }
     for row in &bare {
         let held = of(&mut held, row)?;
-        let below = row.try_get(1)?;
-        held.bare_below = Some(below);
-        // Retention's next run takes what is still there.
-        held.tables.strip_payloads_below(below);
+        held.bare_below = Some(row.try_get(1)?);
+        held.bare_soon = row.try_get(2)?;
     }
     for row in &snapshots {
         add_snapshot(&mut of(&mut held, row)?.tables, row)?;

@@ -207,7 +207,9 @@ impl Purge {
                 COALESCE((SELECT min(ranat) FROM ft_retention_cutoff) - interval '1 day', '-infinity') \
             AND (EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.run, 0) < d.before) \
                 OR EXISTS (SELECT FROM steps t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.execution, 0) < d.before) \
-                OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before))";
+                OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before) \
+                OR EXISTS (SELECT FROM ft_snapshot t WHERE t.flowinstanceid = d.flowinstanceid) \
+                    AND NOT EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid))";
         self.client.query_typed(SQL, &[]).await?.iter().map(|row| row.try_get(0)).collect()
     }
 

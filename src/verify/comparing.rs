@@ -165,7 +165,7 @@ impl Comparer {
         let mut held = self.holdings.of_flows(&ids).await?;
         let mut doubtful = Vec::new();
         for (flow, seen, said) in chunk {
-            let held = held.remove(flow.as_str()).unwrap_or_default();
+            let held = judge::as_it_counts(held.remove(flow.as_str()).unwrap_or_default());
             self.compared.flows += 1;
             self.compared.rows += judge::rows(&said);
             let told_whole = self.setting.to_the_end && (!seen.is_cut || seen.opened);

@@ -84,6 +84,14 @@ pub fn is_just(said: &FlowFold, held: &Held) -> bool {
     settled(heard(said.clone(), held), held) == held.tables
 }
 
+/// What counts of what is stored: payloads that retention's next run takes are as good as gone.
+pub fn as_it_counts(mut held: Held) -> Held {
+    if let (Some(below), true) = (held.bare_below, held.bare_soon) {
+        held.tables.strip_payloads_below(below);
+    }
+    held
+}
+
 /// What counts of events: retention's mark is there as if a runtime had said it, and takes the snapshots with it where
 /// nothing newer is left of the flow. Payloads that are not kept any more are as if they had not been said.
 fn heard(mut said: FlowFold, held: &Held) -> FlowFold {

@@ -351,7 +351,7 @@ async fn dead_letters_notes_and_marks_go_by_their_age() {
     let left = "SELECT 'letter ' || recordoffset FROM ft_dead_letter UNION ALL SELECT 'mark ' || flowinstanceid \
         FROM ft_tombstone UNION ALL SELECT 'snapshot ' || flowinstanceid FROM ft_snapshot ORDER BY 1";
     let wanted = ["letter 9", "mark deleted", "mark f29", "snapshot deleted"].map(|it| Some(it.to_owned()));
-    // That of f29 goes too: flows that were marked last are erased once more.
+    // That of f29 goes too: what is there of flows that were marked is erased once more.
     assert_eq!(rows::texts(&client, left).await, wanted);
     let notes = "SELECT count(*)::text FROM ft_audit WHERE action = 'old'";
     assert_eq!(rows::texts(&client, notes).await, [Some("1".to_owned())]);

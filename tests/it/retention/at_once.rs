@@ -50,7 +50,8 @@ async fn of_a_sample_the_rest_leaves_marks_and_no_rows_and_stays_away() {
     let left_out = completed.len() - kept.len();
     kept.extend(failed.iter().map(|flow| flow.id.clone()));
     let kept = sorted(kept);
-    let events: Vec<HistoryEvent> = completed.iter().chain(&failed).flat_map(said_without_snapshots).collect();
+    let events: Vec<HistoryEvent> =
+        completed.iter().chain(&failed).flat_map(said_without_snapshots).collect();
     publish(&config, events.clone()).await;
     collect_all(&config).await;
     assert_eq!(sorted(held(&client).await), kept);

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{clock, model::Micros};
 
+mod erasure;
 mod payloads;
+
+pub use self::erasure::Rows;
 
 /// First half of the key of the lock that whoever removes flows holds: "ftrt" as bytes. The second half is the `steps`
 /// table.

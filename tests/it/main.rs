@@ -23,6 +23,7 @@ mod deadletter;
 mod dev;
 mod doctor;
 mod dual;
+mod erase;
 mod flogo_config;
 mod gaps;
 mod gateway;
@@ -42,8 +43,8 @@ mod plans;
 mod poison;
 mod pooler;
 mod postgres_killed;
-mod producers;
 mod postgres_trust;
+mod producers;
 #[path = "../support/program.rs"]
 mod program;
 #[expect(dead_code, reason = "the other tests want more of it")]

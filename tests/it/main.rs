@@ -29,6 +29,7 @@ mod gaps;
 mod gateway;
 mod gateway_reads;
 mod groups;
+mod hot;
 #[path = "../support/http.rs"]
 mod http_client;
 mod https;

@@ -106,6 +106,14 @@ metrics! {
         "Next offset of a partition behind what is stored; absent where nothing is, or this member does not own the partition.";
     CONSUMERGROUP_LAG = "kafka_consumergroup_lag", Kind::Gauge, Count, ["consumergroup", "topic", "partition"],
         "Records of a partition that are not yet stored, under the name that exporters of lag use; only where the configuration asks for it.";
+    APP_ROWS = "flowtrail_app_rows_total", Kind::Counter, Count, ["app"],
+        "Rows of batches by app, before they met what is stored: the first collector.metric_apps apps of the process, other for the rest, unknown where no run says it.";
+    APP_BYTES = "flowtrail_app_bytes_total", Kind::Counter, Bytes, ["app"],
+        "Bytes of records by app, named as in flowtrail_app_rows_total; those that are read again included.";
+    USER_ROWS = "flowtrail_user_rows_total", Kind::Counter, Count, ["user"],
+        "Rows of batches by user, as flowtrail_app_rows_total is by app; absent unless collector.metric_users is above 0.";
+    USER_BYTES = "flowtrail_user_bytes_total", Kind::Counter, Bytes, ["user"],
+        "Bytes of records by user, named as in flowtrail_user_rows_total.";
     VISIBLE_LATENCY = "flowtrail_event_visible_latency_seconds", SECONDS, Seconds, [],
         "From the timestamp of the oldest record of a batch in Kafka until the batch was committed in Postgres.";
     REBALANCES = "flowtrail_rebalances_total", Kind::Counter, Count, ["event"],
@@ -312,6 +320,29 @@ impl RowOp {
             Self::Unchanged => "unchanged",
             Self::KeptOut => "kept_out",
             Self::LeftOut => "left_out",
+        }
+    }
+}
+
+/// By what traffic is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// By app.
+    App,
+    /// By user.
+    User,
+}
+
+/// Rows and bytes of a batch were those of this app or user. Whoever calls it bounds how many names there are.
+pub fn share(whose: Whose, name: &str, rows: u64, bytes: u64) {
+    match whose {
+        Whose::App => {
+            counter!(APP_ROWS.name, "app" => name.to_owned()).increment(rows);
+            counter!(APP_BYTES.name, "app" => name.to_owned()).increment(bytes);
+        }
+        Whose::User => {
+            counter!(USER_ROWS.name, "user" => name.to_owned()).increment(rows);
+            counter!(USER_BYTES.name, "user" => name.to_owned()).increment(bytes);
         }
     }
 }

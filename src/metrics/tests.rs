@@ -17,6 +17,8 @@ fn rendered() -> String {
         dead_letters("undecodable", 1);
         events_sanitized("nul", 1);
         batch(20_000, 1 << 20);
+        share(Whose::App, "shop", 2, 300);
+        share(Whose::User, "ann", 2, 300);
         stage("store", Duration::from_millis(3));
         visible_latency(Duration::from_millis(20));
         rebalance("assign");

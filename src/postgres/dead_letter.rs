@@ -38,12 +38,13 @@ pub struct DeadLetter {
     pub detail: String,
 }
 
-/// None of a flow that was deleted for ever: its letters would bring back what was erased.
+/// None of a flow that somebody has erased: its letters would bring it back.
 const KEEP: &str = "INSERT INTO ft_dead_letter (topic, partition, recordoffset, recordtime, recordkey, payload, headers, \
     payloadhash, reason, sqlstate, detail, consumergroup) \
     SELECT $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea, $6::bytea, $7::jsonb, $8::bytea, $9::text, $10::text, \
         $11::text, $12::text \
-    WHERE (SELECT true FROM ft_tombstone d WHERE d.flowinstanceid = $13::text AND d.before IS NULL LIMIT 1) IS NULL \
+    WHERE (SELECT true FROM ft_tombstone d WHERE d.flowinstanceid = $13::text AND d.before IS NULL \
+        AND d.removedat IS NOT NULL LIMIT 1) IS NULL \
     ON CONFLICT DO NOTHING";
 
 /// So many are on their way at once.

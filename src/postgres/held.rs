@@ -126,7 +126,7 @@ impl Holdings {
     }
 
     /// Which of these records are kept as dead letters, or were until a person retried, dropped or erased them. Those whose
-    /// key, which comes with them, is a flow that was deleted for ever are not kept at all, and are among them too.
+    /// key, which comes with them, is a flow that was erased are not kept at all, and are among them too.
     pub(crate) async fn letters(
         &self,
         records: &[(Partition, Offset, Option<String>)],
@@ -138,7 +138,8 @@ impl Holdings {
                     AND d.recordoffset = w.at LIMIT 1)
                 OR (SELECT true FROM ft_audit a WHERE a.action IN ('deadletter.drop', 'deadletter.retry', 'flow.erase')
                     AND a.object = format('%s[%s]@%s', w.topic, w.partition, w.at) LIMIT 1)
-                OR (SELECT true FROM ft_tombstone t WHERE t.flowinstanceid = w.flow AND t.before IS NULL LIMIT 1)";
+                OR (SELECT true FROM ft_tombstone t WHERE t.flowinstanceid = w.flow AND t.before IS NULL
+                    AND t.removedat IS NOT NULL LIMIT 1)";
         let topics: Vec<&str> = records.iter().map(|(partition, ..)| &*partition.topic).collect();
         let numbers: Vec<i32> = records.iter().map(|(partition, ..)| partition.number).collect();
         let offsets: Vec<i64> = records.iter().map(|(_, offset, _)| offset.0).collect();

@@ -85,10 +85,9 @@ pub fn is_just(said: &FlowFold, held: &Held) -> bool {
 }
 
 /// What counts of events: retention's mark is there as if a runtime had said it, and takes the snapshots with it where
-/// nothing newer is left of the flow. So is the deletion of a whole instance, which a person may have asked for: of that no
-/// event tells. Payloads that are not kept any more are as if they had not been said.
+/// nothing newer is left of the flow. Payloads that are not kept any more are as if they had not been said.
 fn heard(mut said: FlowFold, held: &Held) -> FlowFold {
-    if held.removed || held.tables.tombstone == Some(Tombstone::Forever) {
+    if held.removed {
         said.tombstone = max(said.tombstone, held.tables.tombstone);
         if held.tables.shown.is_none() && held.tables.snapshots.is_empty() {
             said.snapshots.clear();

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{BufReader, Read as _},
     path::Path,
+    time::Duration,
 };
 
 use flate2::bufread::MultiGzDecoder;
@@ -116,13 +117,13 @@ async fn config(archive: &TempDir) -> Config {
     config.collector.max_payload_bytes = LONGEST;
     config.retention.batch_flows = 1;
     config.retention.policies = vec![policy("all", &[], 14)];
-    config.retention.archive_dir = archive.path().join("archive").to_str().unwrap().to_owned();
+    archive.path().join("archive").to_str().unwrap().clone_into(&mut config.retention.archive_dir);
     config
 }
 
 /// Tables of which a row holds a text, as it is or as bytes are shown.
 async fn tables_with(client: &Client, text: &str) -> BTreeSet<String> {
-    let bytes: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = text.bytes().fold(String::new(), |bytes, byte| format!("{bytes}{byte:02x}"));
     let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
     let mut found = BTreeSet::new();
     for table in rows::texts(client, tables).await.into_iter().flatten() {
@@ -237,6 +238,8 @@ async fn what_was_erased_is_nowhere_and_no_replay_brings_it_back() {
     read_again(&config, &client).await;
     assert_erased(&config, &client, &lines).await;
     assert_noted(&client).await;
+    forget(&config).await;
+    assert_erased(&config, &client, &lines).await;
 }
 
 /// Nothing of Anneliese's is left but marks and the note with ids, and what is of others is there.
@@ -246,7 +249,7 @@ async fn assert_erased(config: &Config, client: &Client, lines: &[String]) {
     }
     assert_eq!(tables_with(client, "gone-").await, set(&["ft_audit", "ft_tombstone"]));
     let marks =
-        "SELECT flowinstanceid FROM ft_tombstone WHERE before IS NULL AND removedat IS NULL ORDER BY 1";
+        "SELECT flowinstanceid FROM ft_tombstone WHERE before IS NULL AND removedat IS NOT NULL ORDER BY 1";
     assert_eq!(
         rows::texts(client, marks).await,
         ["gone-a", "gone-b", "gone-old"].map(|id| Some(id.to_owned()))
@@ -255,6 +258,14 @@ async fn assert_erased(config: &Config, client: &Client, lines: &[String]) {
     assert_eq!(rows::count(client, "ft_dead_letter").await, 3);
     let kept: Vec<String> = lines.iter().filter(|line| !line.contains("gone-")).cloned().collect();
     assert!(kept.len() == 7 && archived(config) == kept, "{:?}", archived(config));
+}
+
+/// Retention forgets what it removed itself, and not what was erased.
+async fn forget(config: &Config) {
+    let mut config = config.clone();
+    config.retention.remember = Some(Duration::from_nanos(1));
+    let removed = Box::pin(retain(&config, "night", &CancellationToken::new(), |_| {})).await.unwrap();
+    assert_eq!(removed.forgotten, 1);
 }
 
 async fn assert_noted(client: &Client) {

@@ -1,7 +1,7 @@
 //! Removing all that is held of flows at somebody's request.
 //!
 //! It goes as what was kept long enough goes: a mark under the law's lock, then the rows ([`Purge::erase`]). But the mark is
-//! a deletion of the whole instance, as a runtime says it, and is not forgotten.
+//! a deletion of the whole instance, and is not forgotten.
 
 use std::time::Duration;
 
@@ -88,9 +88,10 @@ impl Purge {
     /// Marks flows as deleted for ever, whether anything is stored of them or not; says how long the law's lock was waited
     /// for, or `None` if it could not be had within a second, and then nothing is done. Repeating it changes nothing.
     pub(crate) async fn keep_out(&mut self, flows: &[&str]) -> Result<Option<Duration>, Error> {
-        const SQL: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid) SELECT unnest($1::text[]) \
-            ON CONFLICT (flowinstanceid) DO UPDATE SET before = NULL, removedat = NULL \
-            WHERE t.before IS NOT NULL OR t.removedat IS NOT NULL";
+        // The time tells it from what a runtime said: of what it has deleted itself, dead letters are kept.
+        const SQL: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, removedat) SELECT unnest($1::text[]), now() \
+            ON CONFLICT (flowinstanceid) DO UPDATE SET before = NULL, removedat = excluded.removedat \
+            WHERE t.before IS NOT NULL OR t.removedat IS NULL";
         let asked = clock::monotonic();
         let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
             return Ok(None);

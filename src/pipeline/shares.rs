@@ -187,10 +187,10 @@ mod tests {
     }
 
     /// Name, rows and bytes, where each record has the key and the size that it comes with.
-    fn counted(owners: &mut Owners, events: Vec<(Event, &str, usize)>) -> Vec<(String, u64, u64)> {
+    fn counted(owners: &mut Owners, events: &[(Event, &str, usize)]) -> Vec<(String, u64, u64)> {
         let sizes = Sizes::of(events.iter().map(|(_, key, size)| (Some(key.as_bytes()), *size)));
         let mut fold = Fold::default();
-        for (event, key, _) in &events {
+        for (event, key, _) in events {
             let message = HistoryEvent { event: Some(event.clone()) }.encode_to_vec().into();
             fold.add(decode(Some(key.as_bytes()), Some(&message), 1 << 20, None).unwrap().event);
         }
@@ -201,29 +201,32 @@ mod tests {
     #[test]
     fn steps_are_counted_with_the_run_that_says_whose_they_are_until_it_ends() {
         let mut owners = by_app(9);
-        let opened = vec![
+        let opened = [
             (run("f", "shop", v1::Phase::Opened), "f", 10),
             (step("f", "1"), "f", 5),
             (step("g", "1"), "g", 7),
         ];
-        assert_eq!(counted(&mut owners, opened), [("shop".to_owned(), 2, 15), (UNKNOWN.to_owned(), 1, 7)]);
-        assert_eq!(counted(&mut owners, vec![(step("f", "2"), "f", 3)]), [("shop".to_owned(), 1, 3)]);
+        assert_eq!(counted(&mut owners, &opened), [("shop".to_owned(), 2, 15), (UNKNOWN.to_owned(), 1, 7)]);
+        assert_eq!(counted(&mut owners, &[(step("f", "2"), "f", 3)]), [("shop".to_owned(), 1, 3)]);
         assert_eq!(
-            counted(&mut owners, vec![(run("f", "", v1::Phase::Closed), "f", 4)]),
+            counted(&mut owners, &[(run("f", "", v1::Phase::Closed), "f", 4)]),
             [("shop".to_owned(), 1, 4)]
         );
-        assert_eq!(counted(&mut owners, vec![(step("f", "3"), "f", 3)]), [(UNKNOWN.to_owned(), 1, 3)]);
+        assert_eq!(counted(&mut owners, &[(step("f", "3"), "f", 3)]), [(UNKNOWN.to_owned(), 1, 3)]);
         assert!(owners.open.is_empty());
     }
 
     #[test]
     fn events_that_were_merged_cost_bytes_and_no_rows_and_those_under_another_key_are_nobodys() {
-        let events = vec![
+        let events = [
             (run("f", "shop", v1::Phase::Opened), "f", 10),
             (run("f", "shop", v1::Phase::Closed), "f", 10),
             (step("f", "1"), "elsewhere", 8),
         ];
-        assert_eq!(counted(&mut by_app(9), events), [("shop".to_owned(), 2, 20), (UNKNOWN.to_owned(), 0, 8)]);
+        assert_eq!(
+            counted(&mut by_app(9), &events),
+            [("shop".to_owned(), 2, 20), (UNKNOWN.to_owned(), 0, 8)]
+        );
     }
 
     #[test]
@@ -232,18 +235,18 @@ mod tests {
         let opened = |id: &'static str, app: &str| (run(id, app, v1::Phase::Opened), id, 1);
         let wanted =
             |names: [(&str, u64); 3]| names.map(|(name, rows)| (name.to_owned(), rows, rows)).to_vec();
-        assert_eq!(counted(&mut owners, vec![opened("1", "a")]).len(), 1);
-        assert_eq!(counted(&mut owners, vec![opened("2", "b")]).len(), 1);
-        let all = vec![opened("3", "a"), opened("4", "b"), opened("5", "c"), opened("6", "d")];
-        assert_eq!(counted(&mut owners, all), wanted([("a", 1), ("b", 1), (OTHER, 2)]));
+        assert_eq!(counted(&mut owners, &[opened("1", "a")]).len(), 1);
+        assert_eq!(counted(&mut owners, &[opened("2", "b")]).len(), 1);
+        let all = [opened("3", "a"), opened("4", "b"), opened("5", "c"), opened("6", "d")];
+        assert_eq!(counted(&mut owners, &all), wanted([("a", 1), ("b", 1), (OTHER, 2)]));
     }
 
     #[test]
     fn no_more_open_flows_are_remembered_than_fit() {
         let mut owners = by_app(2);
         let ids: Vec<String> = (0..=OPEN).map(|number| number.to_string()).collect();
-        let opened = ids.iter().map(|id| (run(id, "a", v1::Phase::Opened), id.as_str(), 1)).collect();
-        counted(&mut owners, opened);
+        let opened: Vec<_> = ids.iter().map(|id| (run(id, "a", v1::Phase::Opened), id.as_str(), 1)).collect();
+        counted(&mut owners, &opened);
         assert_eq!(owners.open.len(), 1);
     }
 }

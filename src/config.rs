@@ -177,6 +177,8 @@ pub struct Gateway {
     pub spool_bytes: u64,
     /// Whether events of an app that `appstate` has switched off are left out.
     pub enforce_appstate: bool,
+    /// How many events a second each app may post; 0 is no limit.
+    pub quota_per_app: u64,
     /// Sessions with Postgres that requests share.
     pub sessions: usize,
     /// Whether requests that change history are taken; if not, there are no such requests.
@@ -351,6 +353,7 @@ impl Default for Gateway {
             spool_dir: String::new(),
             spool_bytes: 1 << 30,
             enforce_appstate: false,
+            quota_per_app: 0,
             sessions: 8,
             record: true,
             also: String::new(),

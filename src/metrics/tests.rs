@@ -29,6 +29,7 @@ fn rendered() -> String {
         gateway_spooled();
         gateway_spool_bytes(4_096);
         gateway_switched_off();
+        gateway_over_quota();
         retention_removed("flows", 1);
         retention_behind(3.5);
         gateway_also("sent");

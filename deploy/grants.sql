@@ -6,7 +6,7 @@
 --
 -- flowtrail_collect  flowtrail collect with schema.mode = "validate", and doctor
 -- flowtrail_serve    flowtrail serve, flow, verify, app, rerun
--- flowtrail_operate  all of these, flowtrail deadletter, and setting offsets back
+-- flowtrail_operate  all of these, flowtrail deadletter, flow erase, retention, and setting offsets back
 -- flowtrail_read     people and tools that only ask (docs/sql.md)
 --
 -- None of them may change tables: `flowtrail schema update` is for their owner.

@@ -110,7 +110,7 @@ enum Command {
     Replay(replay::Args),
     /// Look at Kafka, Postgres and the clocks, and say what to do
     Doctor(doctor::Args),
-    /// Show flows that were recorded
+    /// Show flows that were recorded, or erase them
     Flow(flow::Args),
     /// Move from Flogo's own state service: compare what both have stored
     Flogo(flogo::Args),
@@ -322,6 +322,7 @@ mod tests {
             &["flow", "show"],
             &["flow", "tail"],
             &["flow", "export"],
+            &["flow", "erase"],
             &["config"],
             &["flogo"],
             &["flogo", "compare"],

@@ -26,6 +26,7 @@ use crate::{
         consume::{Command, Consume, ConsumeError, LaneInput, Setup},
         gather::Gatherer,
         group::Limits,
+        shares::Counting,
         store::Writer,
     },
     postgres::{
@@ -245,6 +246,7 @@ fn start(
         store: &store,
         mirror,
         sparing: Sparing::compile(&config.retention)?.map(Arc::new),
+        counting: Counting::of(&config.collector),
         commands: &commands.0,
         tally: &Arc::default(),
         tracer,
@@ -286,6 +288,7 @@ pub(crate) struct Lanes<'a, D> {
     pub(crate) store: &'a Arc<D>,
     pub(crate) mirror: Option<Arc<Mirror>>,
     pub(crate) sparing: Option<Arc<Sparing>>,
+    pub(crate) counting: Counting,
     pub(crate) commands: &'a mpsc::Sender<Command>,
     /// What became of rows, over all lanes.
     pub(crate) tally: &'a Arc<Mutex<Tally>>,
@@ -322,6 +325,7 @@ impl<D: Database> Lanes<'_, D> {
             store: self.store.clone(),
             mirror: self.mirror.clone(),
             sparing: self.sparing.clone(),
+            owners: self.counting.owners(),
             jitter,
             input: batches,
             ready,

@@ -103,6 +103,10 @@ pub struct Collector {
     pub max_payload_bytes: usize,
     /// Topic that dead letters are put on as well; empty: none.
     pub dead_letter_topic: String,
+    /// So many apps have rows and bytes of their own among the metrics, the first that come; 0: none.
+    pub metric_apps: usize,
+    /// The same of users, whose names are then in the metrics.
+    pub metric_users: usize,
     /// What to do where Kafka no longer has records that are not stored yet.
     pub on_gap: OnGap,
     /// How often Kafka's group offset follows the stored one, in milliseconds.
@@ -173,6 +177,8 @@ pub struct Gateway {
     pub spool_bytes: u64,
     /// Whether events of an app that `appstate` has switched off are left out.
     pub enforce_appstate: bool,
+    /// How many events a second each app may post; 0 is no limit.
+    pub quota_per_app: u64,
     /// Sessions with Postgres that requests share.
     pub sessions: usize,
     /// Whether requests that change history are taken; if not, there are no such requests.
@@ -306,6 +312,8 @@ impl Default for Collector {
             lane_buffer_bytes: 2 << 20,
             max_payload_bytes: 4 << 20,
             dead_letter_topic: String::new(),
+            metric_apps: 50,
+            metric_users: 0,
             on_gap: OnGap::Halt,
             group_offset_interval_ms: 1_000,
             shutdown_timeout_ms: 10_000,
@@ -345,6 +353,7 @@ impl Default for Gateway {
             spool_dir: String::new(),
             spool_bytes: 1 << 30,
             enforce_appstate: false,
+            quota_per_app: 0,
             sessions: 8,
             record: true,
             also: String::new(),

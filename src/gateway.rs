@@ -3,7 +3,7 @@
 //!
 //! A request becomes an event ([`crate::flogo`]), and is answered once the event is kept ([`recorder`]): Kafka has
 //! it, or a synced file of the [`spool`], from which [`drain`] moves it to Kafka. [`routes`] has the requests, [`bulk`]
-//! the one that carries many, [`apps`] which apps are switched off. [`also`] sends on what is kept to another such service.
+//! the one that carries many, [`apps`] which apps are switched off, [`quota`] how much each may post. [`also`] sends on what is kept to another such service.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,8 +14,8 @@ use axum::{
 };
 use bytes::Bytes;
 
-use self::{also::Also, apps::Apps};
-use crate::{metrics, postgres::Pool, proto::v1::HistoryEvent, redaction::Rules};
+use self::{also::Also, apps::Apps, quota::Quota};
+use crate::{clock, metrics, postgres::Pool, proto::v1::HistoryEvent, redaction::Rules};
 
 pub mod also;
 pub mod apps;
@@ -23,6 +23,7 @@ pub mod bulk;
 pub mod caller;
 pub mod drain;
 mod own;
+pub mod quota;
 pub mod reads;
 pub mod recorder;
 pub mod routes;
@@ -53,6 +54,8 @@ pub struct Gateway {
     pub pool: Pool,
     /// Which apps are switched off.
     pub apps: Apps,
+    /// How much an app may post.
+    pub quota: Quota,
     /// What a request may cost.
     pub limits: Limits,
     /// What is masked before an event is kept.
@@ -65,11 +68,16 @@ impl Gateway {
         self.also.as_ref().filter(|_| !Also::is_repeat(headers))
     }
 
-    /// Keeps an event, with what nobody is to read masked, unless its app is switched off; says whether it is kept.
+    /// Keeps an event, with what nobody is to read masked, unless its app is switched off; says whether it is kept. One that
+    /// is beyond the quota of its app is refused.
     async fn keep(&self, mut event: HistoryEvent) -> Result<bool, NotKept> {
         if self.apps.is_off(&event) {
             metrics::gateway_switched_off();
             return Ok(false);
+        }
+        if self.quota.admit(&event, clock::monotonic()).is_err() {
+            metrics::gateway_over_quota();
+            return Err(NotKept::OverQuota);
         }
         if let Some(rules) = &self.rules {
             rules.redact(&mut event);

@@ -106,6 +106,14 @@ metrics! {
         "Next offset of a partition behind what is stored; absent where nothing is, or this member does not own the partition.";
     CONSUMERGROUP_LAG = "kafka_consumergroup_lag", Kind::Gauge, Count, ["consumergroup", "topic", "partition"],
         "Records of a partition that are not yet stored, under the name that exporters of lag use; only where the configuration asks for it.";
+    APP_ROWS = "flowtrail_app_rows_total", Kind::Counter, Count, ["app"],
+        "Rows of batches by app, before they met what is stored: the first apps of the process, as many as the configuration allows, other for the rest, unknown where no run says it.";
+    APP_BYTES = "flowtrail_app_bytes_total", Kind::Counter, Bytes, ["app"],
+        "Bytes of records by app, under the same names; those that are read again included.";
+    USER_ROWS = "flowtrail_user_rows_total", Kind::Counter, Count, ["user"],
+        "Rows of batches by user, as those by app are; absent unless the configuration asks for users.";
+    USER_BYTES = "flowtrail_user_bytes_total", Kind::Counter, Bytes, ["user"],
+        "Bytes of records by user, under the same names.";
     VISIBLE_LATENCY = "flowtrail_event_visible_latency_seconds", SECONDS, Seconds, [],
         "From the timestamp of the oldest record of a batch in Kafka until the batch was committed in Postgres.";
     REBALANCES = "flowtrail_rebalances_total", Kind::Counter, Count, ["event"],
@@ -126,6 +134,8 @@ metrics! {
         "Bytes of the events that wait in the spool for Kafka.";
     GATEWAY_SWITCHED_OFF = "flowtrail_gateway_switched_off_total", Kind::Counter, Count, [],
         "Events that were not kept since their app is switched off.";
+    GATEWAY_OVER_QUOTA = "flowtrail_gateway_over_quota_total", Kind::Counter, Count, [],
+        "Events that were refused since their app had posted more than its quota.";
     GATEWAY_ALSO = "flowtrail_gateway_also_total", Kind::Counter, Count, ["outcome"],
         "Requests for the other state service (gateway.also), by what became of them: sent, refused by it, failed, or dropped since too much waited.";
     HTTP_REFUSED = "flowtrail_http_refused_total", Kind::Counter, Count, ["code"],
@@ -316,6 +326,29 @@ impl RowOp {
     }
 }
 
+/// By what traffic is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// By app.
+    App,
+    /// By user.
+    User,
+}
+
+/// Rows and bytes of a batch were those of this app or user. Whoever calls it bounds how many names there are.
+pub fn share(whose: Whose, name: &str, rows: u64, bytes: u64) {
+    match whose {
+        Whose::App => {
+            counter!(APP_ROWS.name, "app" => name.to_owned()).increment(rows);
+            counter!(APP_BYTES.name, "app" => name.to_owned()).increment(bytes);
+        }
+        Whose::User => {
+            counter!(USER_ROWS.name, "user" => name.to_owned()).increment(rows);
+            counter!(USER_BYTES.name, "user" => name.to_owned()).increment(bytes);
+        }
+    }
+}
+
 /// Records were taken from Kafka.
 pub fn events_consumed(records: u64) {
     counter!(EVENTS_CONSUMED.name).increment(records);
@@ -404,6 +437,11 @@ pub fn gateway_spool_bytes(bytes: u64) {
 /// An event was not kept, since its app is switched off.
 pub fn gateway_switched_off() {
     counter!(GATEWAY_SWITCHED_OFF.name).increment(1);
+}
+
+/// An event was refused for the quota of its app.
+pub fn gateway_over_quota() {
+    counter!(GATEWAY_OVER_QUOTA.name).increment(1);
 }
 
 /// `flows`, `steps` or `payloads` of flows were removed since they were kept long enough.

@@ -11,6 +11,7 @@ pub mod group;
 mod letter;
 pub mod merge;
 pub mod retry;
+pub(crate) mod shares;
 pub mod sieve;
 #[cfg(test)]
 mod simulation;

@@ -1,11 +1,12 @@
 //! What has been kept long enough goes: flows by policy, dead letters and audit by age.
 //!
 //! [`policy`] says which flows go, [`plan`] shows it, [`run`] removes them a batch at a time at the speed that [`pace`]
-//! allows, [`archive`] writes them to files before, [`at_once`] keeps what would go at once from being stored, and [`schedule`] has one of the collectors do it. docs/retention.md
-//! says what keeps a removed flow from coming back.
+//! allows, [`archive`] writes them to files before, [`at_once`] keeps what would go at once from being stored, and [`schedule`] has one of the collectors do it. [`erasure`] removes flows
+//! that somebody names. docs/retention.md says what keeps a removed flow from coming back.
 
 pub mod archive;
 mod at_once;
+pub mod erasure;
 mod pace;
 mod payloads;
 pub mod plan;
@@ -66,6 +67,14 @@ pub enum RetentionError {
     /// Flows can't be archived, so they stay.
     #[error("cannot archive to {}; the flows stay", path.display())]
     Archive {
+        /// The file or folder.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A file of the archive can't be read, or not be written anew.
+    #[error("cannot look for flows in {}; their rows stay until that is put right and they are erased once more", path.display())]
+    Archived {
         /// The file or folder.
         path: PathBuf,
         /// What went wrong.

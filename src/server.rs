@@ -18,6 +18,7 @@ use crate::{
         also::{self, Senders},
         apps::Apps,
         drain,
+        quota::Quota,
         reads::{self, Reads},
         routes,
         spool::{OpenError, Spool},
@@ -109,6 +110,7 @@ impl Server {
             also,
             pool: Pool::new(&config.postgres, APPLICATION, wanted.sessions),
             apps: Apps::new(wanted.enforce_appstate),
+            quota: Quota::new(wanted.quota_per_app),
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
             rules: Rules::compile(&config.redaction)?,
         });

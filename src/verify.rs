@@ -324,7 +324,8 @@ impl Comparison {
     async fn look_for_letters(&self, places: Rejected) -> Result<(), VerifyError> {
         let kept = self.asking.letters(&places).await.map_err(failed(&self.config))?;
         let kept: HashSet<(Partition, Offset)> = kept.into_iter().collect();
-        for (partition, offset) in places.into_iter().filter(|place| !kept.contains(place)) {
+        let places = places.into_iter().map(|(partition, offset, _)| (partition, offset));
+        for (partition, offset) in places.filter(|place| !kept.contains(place)) {
             let row = RowDifference {
                 table: "ft_dead_letter",
                 key: Key::default(),

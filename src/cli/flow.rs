@@ -1,4 +1,4 @@
-//! `flowtrail flow`: what was recorded.
+//! `flowtrail flow`: what was recorded, and having it erased.
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -19,6 +19,7 @@ use crate::{
     },
 };
 
+mod erase;
 mod export;
 mod show;
 mod tail;
@@ -33,7 +34,8 @@ Examples:
   flowtrail flow list --app orders --limit 100 --format ndjson
   flowtrail flow show 1c4f… --payloads
   flowtrail flow tail --failed
-  flowtrail flow export 1c4f… > flow.json")]
+  flowtrail flow export 1c4f… > flow.json
+  flowtrail flow erase 1c4f… --dry-run")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -49,6 +51,8 @@ enum Command {
     Tail(tail::Args),
     /// Print the events that make flows, to publish them elsewhere
     Export(export::Args),
+    /// Erase all that is held of flows, or of a user's, and keep them out for ever
+    Erase(erase::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -148,6 +152,7 @@ pub(crate) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         Command::Show(args) => show(args, &config.postgres).await,
         Command::Tail(args) => tail::run(args, config).await,
         Command::Export(args) => export::run(args, &config.postgres).await,
+        Command::Erase(args) => Box::pin(erase::run(args, config)).await,
     }
 }
 

@@ -78,7 +78,7 @@ const fn range(from: u64, to: u64, unit: &'static str) -> Range {
 }
 
 /// All settings but librdkafka's own, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 56] = [
+pub(super) const SETTINGS: [Setting; 59] = [
     Setting {
         key: "kafka.bootstrap_servers",
         slot: |c| Slot::Text(&mut c.kafka.bootstrap_servers, check_brokers),
@@ -127,6 +127,14 @@ pub(super) const SETTINGS: [Setting; 56] = [
         key: "collector.dead_letter_topic",
         slot: |c| Slot::Text(&mut c.collector.dead_letter_topic, check_optional_topic),
     },
+    Setting {
+        key: "collector.metric_apps",
+        slot: |c| Slot::Size(&mut c.collector.metric_apps, range(0, 1_000, "apps")),
+    },
+    Setting {
+        key: "collector.metric_users",
+        slot: |c| Slot::Size(&mut c.collector.metric_users, range(0, 1_000, "users")),
+    },
     Setting { key: "collector.on_gap", slot: |c| Slot::Choice(&mut c.collector.on_gap) },
     Setting {
         key: "collector.stall_after_ms",
@@ -168,6 +176,10 @@ pub(super) const SETTINGS: [Setting; 56] = [
         slot: |c| Slot::Long(&mut c.gateway.spool_bytes, range(1 << 20, 1 << 44, "bytes")),
     },
     Setting { key: "gateway.enforce_appstate", slot: |c| Slot::Switch(&mut c.gateway.enforce_appstate) },
+    Setting {
+        key: "gateway.quota_per_app",
+        slot: |c| Slot::Long(&mut c.gateway.quota_per_app, range(0, 1_000_000, "events")),
+    },
     Setting {
         key: "gateway.sessions",
         slot: |c| Slot::Size(&mut c.gateway.sessions, range(1, 1_000, "sessions")),

@@ -25,7 +25,7 @@ pub(super) fn kept(headers: &HeaderMap) -> Response {
 pub(super) fn error(code: StatusCode, message: &str) -> Response {
     let body = serde_json::json!({ "code": code.as_u16(), "message": message }).to_string();
     let mut response = (code, [(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if code == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
     }
     response
@@ -53,6 +53,7 @@ pub(super) fn not_kept(why: &NotKept) -> Response {
 pub(super) fn code_of(why: &NotKept) -> StatusCode {
     match why {
         NotKept::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        NotKept::OverQuota => StatusCode::TOO_MANY_REQUESTS,
         NotKept::Away(_) | NotKept::NoRoom(_) | NotKept::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

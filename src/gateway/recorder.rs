@@ -34,6 +34,11 @@ pub enum NotKept {
     /// Kafka is away, and the spool takes no more.
     #[error("Kafka is away and {0}; try again later")]
     NoRoom(Refused),
+    /// The app of the flow posts more than it may.
+    #[error(
+        "the app has posted more than its share (gateway.quota_per_app), so this flow can't begin; try again later"
+    )]
+    OverQuota,
     /// Larger than the topic takes.
     #[error("the event is larger than the topic takes (max.message.bytes)")]
     TooLarge,

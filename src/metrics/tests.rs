@@ -17,6 +17,8 @@ fn rendered() -> String {
         dead_letters("undecodable", 1);
         events_sanitized("nul", 1);
         batch(20_000, 1 << 20);
+        share(Whose::App, "shop", 2, 300);
+        share(Whose::User, "ann", 2, 300);
         stage("store", Duration::from_millis(3));
         visible_latency(Duration::from_millis(20));
         rebalance("assign");
@@ -27,6 +29,7 @@ fn rendered() -> String {
         gateway_spooled();
         gateway_spool_bytes(4_096);
         gateway_switched_off();
+        gateway_over_quota();
         retention_removed("flows", 1);
         retention_behind(3.5);
         gateway_also("sent");

@@ -148,6 +148,20 @@ fn masked<M: Redact>(mut message: M, rules: Option<&Rules>, clean: &mut Cleaner)
     message
 }
 
+/// The flow instance that a record is of: by its message or, where that can't be read, by its key, if that can be an id.
+pub(crate) fn flow_of(key: Option<&[u8]>, payload: Option<&Bytes>) -> Option<String> {
+    if let Ok(decoded) = decode(key, payload, usize::MAX, None) {
+        return decoded.event.flow().map(|flow| flow.as_str().to_owned());
+    }
+    let key = std::str::from_utf8(key?).ok()?;
+    is_id(key).then(|| key.to_owned())
+}
+
+/// Whether a text can be the id of a flow instance.
+pub(crate) fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_ID_BYTES && !text.contains('\0')
+}
+
 /// The envelope of a record, whatever its framing: as it came, neither checked nor cleaned.
 pub(crate) fn envelope(payload: &Bytes) -> Result<sliced::HistoryEvent, Reject> {
     framing::protobuf(framing::open(payload, false)?)

@@ -2,7 +2,10 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Envelope, decode::redacted};
+use super::{
+    Envelope,
+    decode::{flow_of, redacted},
+};
 use crate::{postgres::DeadLetter, redaction::Rules};
 
 /// A record as it is kept when it can't become rows.
@@ -33,6 +36,7 @@ pub(super) fn dead_letter(
     // Not that of a masked message as it was: who knows the rest of it could try what was masked.
     let hashed = payload.as_ref().or(value);
     DeadLetter {
+        flow: flow_of(envelope.key.as_deref(), value),
         partition: envelope.lease.partition.clone(),
         offset: envelope.offset,
         time: envelope.time,

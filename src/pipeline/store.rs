@@ -19,6 +19,7 @@ use super::{
     consume::Command,
     gather::HandedOver,
     group::{Gathered, Limits, Reached, last_record},
+    shares::{Owners, Sizes, Traffic},
     sieve::Sieve,
     watermark::{Found, Ledger, Verdict, judge},
 };
@@ -57,6 +58,8 @@ pub struct Writer<D> {
     pub(crate) mirror: Option<Arc<Mirror>>,
     /// What retention would take away at once is not stored.
     pub(crate) sparing: Option<Arc<Sparing>>,
+    /// By whom rows and bytes are counted.
+    pub(crate) owners: Vec<Owners>,
     /// Batches.
     pub(crate) input: Receiver<HandedOver>,
     /// Says that the next batch may come.
@@ -103,6 +106,7 @@ impl<D: Database> Writer<D> {
                 return Ok(());
             };
             let Some(mut job) = prepare(handed, &ledger) else { continue };
+            self.count_shares(&job);
             self.spare(&mut job.batch);
             let Some(written) = self.store(&mut session, &mut job, &stop).await? else { return Ok(()) };
             match written {
@@ -141,6 +145,23 @@ impl<D: Database> Writer<D> {
                 // It is refused as a whole, again, and none of its events is.
                 Some(0) if in_vain => return Err(StoreError::Refused(sentence)),
                 Some(refused) => in_vain = refused == 0,
+            }
+        }
+    }
+
+    /// Counts whose the batch is: once, however often it is tried.
+    fn count_shares(&mut self, job: &Job) {
+        if self.owners.is_empty() {
+            return;
+        }
+        let records = job.records.iter().map(|record| {
+            let size = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+            (record.key.as_deref(), size(record.key.as_deref()) + size(record.payload.as_deref()))
+        });
+        let sizes = Sizes::of(records);
+        for owners in &mut self.owners {
+            for (name, Traffic { rows, bytes }) in owners.shares(&job.batch.fold, &sizes) {
+                metrics::share(owners.whose, &name, rows, bytes);
             }
         }
     }

@@ -14,6 +14,8 @@ use crate::model::{Offset, Partition};
 /// A message that could not become rows, or not as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// The flow instance that it is of, as far as message or key say.
+    pub flow: Option<String>,
     /// Where it came from.
     pub partition: Partition,
     /// Its offset there.
@@ -36,9 +38,13 @@ pub struct DeadLetter {
     pub detail: String,
 }
 
+/// None of a flow that somebody has erased: its letters would bring it back.
 const KEEP: &str = "INSERT INTO ft_dead_letter (topic, partition, recordoffset, recordtime, recordkey, payload, headers, \
     payloadhash, reason, sqlstate, detail, consumergroup) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+    SELECT $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea, $6::bytea, $7::jsonb, $8::bytea, $9::text, $10::text, \
+        $11::text, $12::text \
+    WHERE (SELECT true FROM ft_tombstone d WHERE d.flowinstanceid = $13::text AND d.before IS NULL \
+        AND d.removedat IS NOT NULL LIMIT 1) IS NULL \
     ON CONFLICT DO NOTHING";
 
 /// So many are on their way at once.
@@ -61,9 +67,9 @@ async fn keep_one(session: &Session, group: &str, letter: &DeadLetter) -> Result
     let headers: Vec<serde_json::Value> = letter.headers.iter().map(header).collect();
     let headers = serde_json::Value::Array(headers);
     let hash = letter.hash.as_slice();
-    let DeadLetter { partition, offset, time, reason, sqlstate, detail, .. } = letter;
+    let DeadLetter { flow, partition, offset, time, reason, sqlstate, detail, .. } = letter;
     let (key, payload) = (letter.key.as_deref(), letter.payload.as_deref());
-    let parameters: [&(dyn ToSql + Sync); 12] = [
+    let parameters: [&(dyn ToSql + Sync); 13] = [
         &&*partition.topic,
         &partition.number,
         &offset.0,
@@ -76,6 +82,7 @@ async fn keep_one(session: &Session, group: &str, letter: &DeadLetter) -> Result
         sqlstate,
         detail,
         &group,
+        flow,
     ];
     session.execute(KEEP, &parameters).await
 }

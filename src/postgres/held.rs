@@ -114,32 +114,6 @@ impl Holdings {
                     FROM ft_audit, regexp_match(object, '(\[([0-9]+)\]@([0-9]+))$') AS place
                     WHERE action = 'deadletter.drop' AND detail ->> 'sqlstate' IS NOT NULL
                 ) d ON d.topic = w.topic AND d.partition = w.partition AND d.at >= w.since AND d.at < w.until";
-        self.places(SQL, stretches).await
-    }
-
-    /// Which of these records are kept as dead letters, or were until a person retried or dropped them.
-    pub(crate) async fn letters(
-        &self,
-        places: &[(Partition, Offset)],
-    ) -> Result<Vec<(Partition, Offset)>, Error> {
-        const SQL: &str = r"
-            WITH wanted AS (SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
-                AS w(topic, partition, at, until))
-            SELECT w.topic, w.partition, w.at FROM wanted w
-            WHERE (SELECT true FROM ft_dead_letter d WHERE d.topic = w.topic AND d.partition = w.partition
-                    AND d.recordoffset = w.at LIMIT 1)
-                OR (SELECT true FROM ft_audit a WHERE a.action IN ('deadletter.drop', 'deadletter.retry')
-                    AND a.object = format('%s[%s]@%s', w.topic, w.partition, w.at) LIMIT 1)";
-        let stretches: Vec<_> =
-            places.iter().map(|(partition, at)| (partition.clone(), at.0, at.next().0)).collect();
-        self.places(SQL, &stretches).await
-    }
-
-    async fn places(
-        &self,
-        sql: &str,
-        stretches: &[(Partition, i64, i64)],
-    ) -> Result<Vec<(Partition, Offset)>, Error> {
         let topics: Vec<&str> = stretches.iter().map(|(partition, ..)| &*partition.topic).collect();
         let numbers: Vec<i32> = stretches.iter().map(|(partition, ..)| partition.number).collect();
         let since: Vec<i64> = stretches.iter().map(|(_, since, _)| *since).collect();
@@ -150,7 +124,43 @@ impl Holdings {
             (&since, Type::INT8_ARRAY),
             (&until, Type::INT8_ARRAY),
         ];
-        let rows = self.client.query_typed(sql, &parameters).await?;
+        self.places(SQL, &parameters).await
+    }
+
+    /// Which of these records are kept as dead letters, or were until a person retried, dropped or erased them. Those whose
+    /// key, which comes with them, is a flow that was erased are not kept at all, and are among them too.
+    pub(crate) async fn letters(
+        &self,
+        records: &[(Partition, Offset, Option<String>)],
+    ) -> Result<Vec<(Partition, Offset)>, Error> {
+        const SQL: &str = r"
+            SELECT w.topic, w.partition, w.at
+            FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::text[]) AS w(topic, partition, at, flow)
+            WHERE (SELECT true FROM ft_dead_letter d WHERE d.topic = w.topic AND d.partition = w.partition
+                    AND d.recordoffset = w.at LIMIT 1)
+                OR (SELECT true FROM ft_audit a WHERE a.action IN ('deadletter.drop', 'deadletter.retry', 'flow.erase')
+                    AND a.object = format('%s[%s]@%s', w.topic, w.partition, w.at) LIMIT 1)
+                OR (SELECT true FROM ft_tombstone t WHERE t.flowinstanceid = w.flow AND t.before IS NULL
+                    AND t.removedat IS NOT NULL LIMIT 1)";
+        let topics: Vec<&str> = records.iter().map(|(partition, ..)| &*partition.topic).collect();
+        let numbers: Vec<i32> = records.iter().map(|(partition, ..)| partition.number).collect();
+        let offsets: Vec<i64> = records.iter().map(|(_, offset, _)| offset.0).collect();
+        let flows: Vec<Option<&str>> = records.iter().map(|(.., flow)| flow.as_deref()).collect();
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&topics, Type::TEXT_ARRAY),
+            (&numbers, Type::INT4_ARRAY),
+            (&offsets, Type::INT8_ARRAY),
+            (&flows, Type::TEXT_ARRAY),
+        ];
+        self.places(SQL, &parameters).await
+    }
+
+    async fn places(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<(Partition, Offset)>, Error> {
+        let rows = self.client.query_typed(sql, parameters).await?;
         let read = |row: &Row| {
             let partition = Partition { topic: row.try_get::<_, &str>(0)?.into(), number: row.try_get(1)? };
             Ok((partition, Offset(row.try_get(2)?)))

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{clock, model::Micros};
 
+mod erasure;
 mod payloads;
+
+pub use self::erasure::Rows;
 
 /// First half of the key of the lock that whoever removes flows holds: "ftrt" as bytes. The second half is the `steps`
 /// table.
@@ -72,7 +75,7 @@ pub(crate) struct Size {
 pub(crate) enum Kept {
     Letters,
     Audit,
-    /// Marks of flows that went, and what a replay brought back of such a flow's snapshots.
+    /// Marks of flows that went, and what a replay brought back of such a flow's snapshots. Those of erased flows stay.
     Marks,
 }
 
@@ -351,7 +354,8 @@ const ERASE_SNAPSHOTS: &str = "DELETE FROM ft_snapshot t WHERE t.flowinstanceid 
 
 const FORGET: &str = "WITH forgotten AS (
         DELETE FROM ft_tombstone WHERE flowinstanceid = ANY (ARRAY(
-            SELECT flowinstanceid FROM ft_tombstone WHERE removedat < $1 ORDER BY removedat LIMIT $2))
+            SELECT flowinstanceid FROM ft_tombstone WHERE removedat < $1 AND before IS NOT NULL
+                ORDER BY removedat LIMIT $2))
         RETURNING flowinstanceid
     ), snapshots AS (
         DELETE FROM ft_snapshot t USING forgotten d WHERE t.flowinstanceid = d.flowinstanceid

@@ -17,7 +17,10 @@ use crate::{
     config::Config,
     kafka::{Lease, Start},
     model::{Offset, Partition},
-    pipeline::consume::{Command, LaneInput},
+    pipeline::{
+        consume::{Command, LaneInput},
+        shares::Counting,
+    },
     postgres::{
         Ops, Store, Tally, audit, audit_outcome,
         connect::{self, PostgresError},
@@ -148,6 +151,8 @@ async fn run(
         // The collectors have put on the topic what became a dead letter.
         mirror: None,
         sparing: Sparing::compile(&config.retention).map_err(CollectError::from)?.map(Arc::new),
+        // What is replayed was counted when it came.
+        counting: Counting::default(),
         commands: &commands,
         tally: &tally,
         tracer: None,

@@ -15,14 +15,14 @@ use super::{
 use crate::{
     kafka::{block::Block, broker::Record, slice::Stretch},
     model::{Event, Offset, Partition},
-    pipeline::decode::{decode, redacted},
+    pipeline::decode::{decode, flow_of, redacted},
 };
 
 /// Records that can't become rows are looked for among the dead letters so many at a time.
 const REJECTED: usize = 1_000;
 
 /// Records that can't become rows.
-pub(super) type Rejected = Vec<(Partition, Offset)>;
+pub(super) type Rejected = Vec<(Partition, Offset, Option<String>)>;
 
 /// Offsets of what Postgres refused, sorted, by stretch.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Reader {
         };
         let decoded = decode(Some(&key), payload.as_ref(), setting.max_payload_bytes, None);
         let (Ok(decoded), Some(payload)) = (decoded, payload) else {
-            self.reject(setting, stretch, offset);
+            self.reject(setting, stretch, offset, &key);
             return Ok(());
         };
         let hash = match decoded.event.flow() {
@@ -146,9 +146,10 @@ impl Reader {
         self.read.spill.add(&Entry { hash, stretch, offset, time: time.unwrap_or(0), key, payload })
     }
 
-    fn reject(&mut self, setting: &Setting, stretch: usize, offset: i64) {
+    fn reject(&mut self, setting: &Setting, stretch: usize, offset: i64, key: &[u8]) {
         self.read.rejected += 1;
-        self.waiting.extend(setting.place(stretch, offset));
+        let place = setting.place(stretch, offset);
+        self.waiting.extend(place.map(|(partition, offset)| (partition, offset, flow_of(Some(key), None))));
         if self.waiting.len() >= REJECTED {
             self.tell();
         }

@@ -394,3 +394,28 @@ async fn events_that_fit_are_kept_though_the_batch_they_met_in_does_not() {
     assert_eq!(statuses, [200; 8]);
     assert_eq!(topics::ends(&config).await, [(0, 8)]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_its_quota_an_app_begins_no_flow_and_what_has_begun_goes_on() {
+    let mut config = config(1).await;
+    config.gateway.quota_per_app = 1;
+    let serving = Serving::start(&config).await;
+    let flow = |id: &str, app: &str| json!({ "flow_instance_id": id, "user_id": "ann", "app_name": app });
+    let step = |id: &str| json!({ "id": 1, "flowId": id, "flowChanges": {} });
+    let post = async |path: &str, body: Value| serving.post(&format!("/v1/instances/{path}"), &body).await;
+    assert_eq!(post("start", flow("a", "shop")).await.status, 200);
+    // It owes ten seconds by these, at most.
+    for _ in 0..20 {
+        assert_eq!(post("steps", step("a")).await.status, 200);
+    }
+    let refused = post("start", flow("b", "shop")).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(refused.head.contains("retry-after: 1") && refused.body.contains("quota_per_app"), "{refused:?}");
+    assert_eq!(post("steps", step("b")).await.status, 429);
+    assert_eq!(post("start", flow("c", "bank")).await.status, 200);
+    assert_eq!(post("end", flow("a", "shop")).await.status, 200);
+    collect_all(&config).await;
+    let client = servers::connect_to(&config).await;
+    let ids = "SELECT flowinstanceid FROM flowstate UNION SELECT flowinstanceid FROM steps ORDER BY 1";
+    assert_eq!(rows::texts(&client, ids).await, ["a", "c"].map(|id| Some(id.to_owned())));
+}

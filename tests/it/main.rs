@@ -23,11 +23,13 @@ mod deadletter;
 mod dev;
 mod doctor;
 mod dual;
+mod erase;
 mod flogo_config;
 mod gaps;
 mod gateway;
 mod gateway_reads;
 mod groups;
+mod hot;
 #[path = "../support/http.rs"]
 mod http_client;
 mod https;

@@ -17,7 +17,10 @@ use crate::{
     config::{Config, OnGap},
     http::{Condition, Health},
     kafka::rebalance::Assignment,
-    pipeline::consume::{Consume, Setup},
+    pipeline::{
+        consume::{Consume, Setup},
+        shares::Counting,
+    },
 };
 
 const LANES: usize = 2;
@@ -50,6 +53,7 @@ impl Member {
             store: database,
             mirror: None,
             sparing: None,
+            counting: Counting::default(),
             commands: &commands.0,
             tally: &Arc::default(),
             tracer: None,

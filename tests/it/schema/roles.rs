@@ -95,6 +95,13 @@ async fn the_documented_grants_are_enough_for_each_command_and_change_no_table()
     program::done(command.env("FLOWTRAIL_RETENTION__POLICIES", policies)).await;
     let bare = "SELECT bool_and(removedat IS NOT NULL)::text FROM ft_payload_mark";
     assert_eq!(rows::texts(&owner, bare).await, [Some("true".to_owned())]);
+    let first = rows::texts(&owner, "SELECT min(flowinstanceid) FROM flowstate").await[0].clone().unwrap();
+    let erase = ["flow", "erase", &first, "--yes"];
+    for mine in [&collector, &reader, &server] {
+        assert_eq!(program::run(&mut configured(mine, erase)).await.code, 1);
+    }
+    program::done(&mut configured(&operator, erase)).await;
+    assert_eq!(rows::count(&owner, "flowstate").await, 16 + 7 - 1);
     for mine in [&collector, &reader, &server, &operator] {
         let client = connect(mine.postgres.url.as_ref().unwrap().expose_secret()).await;
         for statement in CHANGING {

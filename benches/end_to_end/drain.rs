@@ -94,10 +94,13 @@ pub(crate) struct Verified {
 
 /// When what happened, in seconds since 1970 by Postgres's clock.
 #[derive(Debug, Clone, Copy)]
-struct Times {
-    assigned: f64,
-    first_commit: f64,
-    end: f64,
+pub(crate) struct Times {
+    /// The first member of the group got its partitions.
+    pub(crate) assigned: f64,
+    /// Something was stored.
+    pub(crate) first_commit: f64,
+    /// All was stored.
+    pub(crate) end: f64,
 }
 
 /// How far a group is, and when that was; and when its member first asked where to begin.
@@ -147,14 +150,17 @@ impl Drain<'_> {
         }
         let mark = PostgresMark::set(&client).await?;
         let began = clock::monotonic();
-        let mut collector = self.start(url, group)?;
+        let collector = self.start(url, group)?;
         let pid = collector.id().context("the collector has ended already")?;
-        let watched = self.watch(&mut collector, &client, group).await;
+        let mut members = [collector];
+        let watched = self.watch(&mut members, &client, group).await;
         let times = watched.with_context(|| format!("see {}", self.log.display()))?;
         let seconds_with_start = began.elapsed().as_secs_f64();
         let postgres = mark.since(&client).await?;
         let (cpu, peak) = (usage::process_cpu(pid)?, usage::peak_memory(pid)?);
-        end(collector).await?;
+        for member in members {
+            end(member).await?;
+        }
         if self.statements {
             say(&statements::table(&client).await?);
         }
@@ -194,8 +200,13 @@ impl Drain<'_> {
         command.spawn().context("starting the collector")
     }
 
-    /// Looks on until everything is stored.
-    async fn watch(&self, collector: &mut Child, client: &Client, group: &str) -> anyhow::Result<Times> {
+    /// Looks on until everything is stored by the members of a group.
+    pub(crate) async fn watch(
+        &self,
+        members: &mut [Child],
+        client: &Client,
+        group: &str,
+    ) -> anyhow::Result<Times> {
         let look = client.prepare(LOOK).await?;
         let (mut stored, mut moved): (i64, Instant) = (0, clock::monotonic());
         let mut times = Times { assigned: 0.0, first_commit: 0.0, end: 0.0 };
@@ -215,8 +226,10 @@ impl Drain<'_> {
                 times.end = now;
                 return Ok(times);
             }
-            if let Some(status) = collector.try_wait()? {
-                bail!("the collector ended ({status}) after {stored} events");
+            for member in &mut *members {
+                if let Some(status) = member.try_wait()? {
+                    bail!("a collector ended ({status}) after {stored} events");
+                }
             }
             if moved.elapsed() > STALL {
                 bail!("the collector stored nothing for {} s after {stored} events", STALL.as_secs());
@@ -253,7 +266,7 @@ pub(crate) async fn end(mut collector: Child) -> anyhow::Result<()> {
 }
 
 /// A count as a number to compute with; counts here are far below 2^53.
-fn exact(count: u64) -> f64 {
+pub(crate) fn exact(count: u64) -> f64 {
     let (high, low) = (u32::try_from(count >> 32), u32::try_from(count & u64::from(u32::MAX)));
     f64::from(high.unwrap_or(u32::MAX)) * 4_294_967_296.0 + f64::from(low.unwrap_or(u32::MAX))
 }

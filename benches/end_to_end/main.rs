@@ -7,9 +7,9 @@
 //! There is a topic as runtimes fill it, one where start and end of a step are far apart, and one in disorder. What was
 //! drained of the first is compared with the topic by `flowtrail verify`, then drained again by another group; and a
 //! consumer that only decodes reads it, for the collector's processor time to be measured by. Then the same two bring
-//! new flows into tables that hold many steps already. And the collector drains a topic over connections to Postgres that
-//! are some milliseconds long. Then many small apps post to the gateway, and to a service that makes a row of each request.
-//! Last, it drains while old flows are removed.
+//! new flows into tables that hold many steps already. Several collectors drain a topic together, and one does over
+//! connections to Postgres that are some milliseconds long. Then many small apps post to the gateway, and to a service that
+//! makes a row of each request. Last, it drains while old flows are removed.
 //! Where `--only peers` asks for them, other ways to get the same events into the same tables take their turn in each round.
 //! The full profile begins with a round that is not counted: a new server writes the files of its log for the first
 //! time, and a new broker makes the topic of the groups.
@@ -22,6 +22,7 @@
 //! A run whose tables do not hold exactly what the merge law makes of the traffic fails, however fast it was.
 
 mod bare;
+mod collectors;
 mod databases;
 mod drain;
 mod far;
@@ -147,6 +148,8 @@ enum Part {
     Bare,
     /// New rows into tables that hold many.
     Growth,
+    /// First delivery by several collectors.
+    Collectors,
     /// First delivery to a database that is far away.
     Far,
     /// From a producer's call to a visible row.
@@ -158,13 +161,14 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Drain(Order::First),
         Self::Drain(Order::Reruns),
         Self::Drain(Order::Twice),
         Self::Drain(Order::Disorder),
         Self::Bare,
         Self::Growth,
+        Self::Collectors,
         Self::Far,
         Self::Latency,
         Self::Gateway,
@@ -194,6 +198,7 @@ impl clap::ValueEnum for Part {
             Self::Drain(Order::Peers) => ("peers", "beside rivals, see benches/peers/README.md"),
             Self::Bare => ("bare", "beside a consumer that decodes and does nothing else; needs first"),
             Self::Growth => ("growth", "new flows into tables that hold many steps already"),
+            Self::Collectors => ("collectors", "first delivery by one, two and three collectors"),
             Self::Far => ("far", "first delivery, and the same again, 0, 2 and 10 ms from Postgres and back"),
             Self::Latency => ("latency", "from a producer's call to a visible row"),
             Self::Gateway => {
@@ -387,6 +392,11 @@ async fn measure_others(
         let drain = args.drain(stack, &traffic, log);
         let grown = growth::measure(databases, &drain, size.growth, size.rounds);
         report.growth = Some(grown.await?);
+    }
+    if args.parts().contains(&Part::Collectors) {
+        let traffic = Traffic::none();
+        let drain = args.drain(stack, &traffic, log);
+        report.collectors = Some(collectors::measure(databases, &drain, args.size()).await?);
     }
     if args.parts().contains(&Part::Far) {
         let traffic = Traffic::none();

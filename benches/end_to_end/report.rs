@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use crate::{
     Args, Databases,
     bare::Bare,
+    collectors::Collectors,
     connect,
     drain::{Again, Drained, Verified},
     far::Far,
@@ -36,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) bare: Vec<Bare>,
     /// New rows into tables that hold many.
     pub(crate) growth: Option<Growth>,
+    /// By several collectors.
+    pub(crate) collectors: Option<Collectors>,
     /// Over connections to Postgres that are long.
     pub(crate) far: Option<Far>,
     /// From a producer's call to a row that others see.
@@ -147,6 +150,7 @@ impl Report {
             drains: Vec::new(),
             bare: Vec::new(),
             growth: None,
+            collectors: None,
             far: None,
             latencies: Vec::new(),
             gateway: None,
@@ -311,6 +315,9 @@ impl fmt::Display for Report {
         }
         if let Some(growth) = &self.growth {
             writeln!(f, "\n{growth}")?;
+        }
+        if let Some(collectors) = &self.collectors {
+            writeln!(f, "\n{collectors}")?;
         }
         if let Some(far) = &self.far {
             writeln!(f, "\n{far}")?;

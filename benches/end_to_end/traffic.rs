@@ -28,7 +28,7 @@ use crate::say;
 /// Its partitions: enough for two lanes to have three each.
 pub(crate) const PARTITIONS: i32 = 6;
 /// How long Kafka may take over anything.
-const TIMEOUT: Duration = Duration::from_mins(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(2);
 /// More than any payload has: nothing is cut.
 const MAX_PAYLOAD: usize = 4 << 20;
 

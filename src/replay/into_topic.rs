@@ -32,7 +32,7 @@ use crate::{
         audit, audit_outcome,
         connect::{self, PostgresError},
     },
-    publish::pace::Pace,
+    publish::pace::EvenPace,
 };
 
 /// `application_name` of the session that notes what was done.
@@ -56,6 +56,9 @@ const LEFT_OUT: u64 = 50_000;
 /// How long a transaction stays open while records come slowly: until it ends nobody sees what is in it.
 const OPEN: Duration = Duration::from_secs(1);
 
+/// So long where a rate is wanted: for those who read what is committed, all records of a transaction come at once.
+const OPEN_AT_A_RATE: Duration = EvenPace::SLICE;
+
 /// What is committed beside an offset: the replay goes on there, or it was brought to its end there.
 const GOING_ON: &str = "";
 const DONE: &str = "done";
@@ -65,7 +68,7 @@ const DONE: &str = "done";
 pub struct Target {
     /// The topic. It has to be there.
     pub topic: String,
-    /// Records a second; 0 is as fast as possible.
+    /// Records a second at most, spread evenly, also for those who read what is committed; 0 is as fast as possible.
     pub rate: u32,
     /// Instances get fresh ids, as [`ids`] has it. Only records of instances are copied then.
     pub new_instance_ids: bool,
@@ -156,11 +159,11 @@ struct Open {
 }
 
 impl Open {
-    fn is_due(&self, now: Instant) -> bool {
+    fn is_due(&self, now: Instant, longest: Duration) -> bool {
         self.records >= MOST.0
             || self.bytes >= MOST.1
             || self.left_out >= LEFT_OUT
-            || self.since.is_some_and(|since| now.duration_since(since) >= OPEN)
+            || self.since.is_some_and(|since| now.duration_since(since) >= longest)
     }
 }
 
@@ -184,7 +187,7 @@ struct Copying {
     /// First offsets that are not read yet, by partition.
     next: Vec<i64>,
     open: Open,
-    pace: Pace,
+    pace: Option<EvenPace>,
     stop: CancellationToken,
     block: Block,
     replayed: u64,
@@ -214,7 +217,7 @@ impl Copier {
         let renamed =
             target.new_instance_ids.then(|| Arc::new(reading.filter.flows.clone().unwrap_or_default()));
         let copying = Copying {
-            pace: Pace::new(target.rate, clock::monotonic()),
+            pace: EvenPace::new(target.rate, clock::monotonic()),
             reads_itself: partitions.iter().any(|partition| *partition.topic == *target.topic),
             next: reading.stretches.iter().map(|stretch| stretch.from).collect(),
             max_payload_bytes: reading.filter.max_payload_bytes,
@@ -287,7 +290,8 @@ impl Copying {
         if let Some(next) = self.next.get_mut(stretch) {
             *next = record.offset().next().0;
         }
-        if self.open.is_due(clock::monotonic()) {
+        let longest = if self.pace.is_some() { OPEN_AT_A_RATE } else { OPEN };
+        if self.open.is_due(clock::monotonic(), longest) {
             self.commit(GOING_ON)?;
         }
         Ok(ControlFlow::Continue(()))
@@ -320,7 +324,7 @@ impl Copying {
             Some((key, payload)) => (Some(key.as_bytes()), Some(&payload[..])),
             None => (record.key(), record.payload()),
         };
-        if !self.pace.wait_for_turn(self.replayed, &self.stop) {
+        if !self.wait_for_turn()? {
             return Ok(false);
         }
         self.begin()?;
@@ -330,6 +334,15 @@ impl Copying {
         self.open.records += 1;
         self.open.bytes += key.map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
         Ok(true)
+    }
+
+    /// Waits until a record may go; `false` says stop. What is open does not wait for long with it.
+    fn wait_for_turn(&mut self) -> Result<bool, TransactionError> {
+        let ahead = self.pace.map_or(Duration::ZERO, |pace| pace.ahead(clock::monotonic()));
+        if self.open.since.is_some() && ahead >= OPEN_AT_A_RATE {
+            self.commit(GOING_ON)?;
+        }
+        Ok(self.pace.as_mut().map_or(!self.stop.is_cancelled(), |pace| pace.wait_for_turn(&self.stop)))
     }
 
     fn begin(&mut self) -> Result<(), TransactionError> {

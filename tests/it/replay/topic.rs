@@ -50,7 +50,8 @@ impl Seen {
     }
 }
 
-/// All that is committed on a topic, of each partition in order.
+/// All that is committed on a topic by now, of each partition in order. More may come meanwhile: where it comes all the time,
+/// Kafka never says that this is the end.
 async fn read(config: &Config, topic: &str) -> Vec<Seen> {
     let (config, topic) = (config.clone(), topic.to_owned());
     let read = move || {
@@ -62,15 +63,18 @@ async fn read(config: &Config, topic: &str) -> Vec<Seen> {
         ];
         let consumer: BaseConsumer = client::settings(&config.kafka, &[], &own).create().unwrap();
         let metadata = consumer.fetch_metadata(Some(&topic), ASK).unwrap();
-        let mut left = metadata.topics()[0].partitions().len();
-        let mut list = TopicPartitionList::new();
+        let (mut left, mut list) = (BTreeMap::new(), TopicPartitionList::new());
         for partition in metadata.topics()[0].partitions() {
+            left.insert(partition.id(), consumer.fetch_watermarks(&topic, partition.id(), ASK).unwrap().1);
             list.add_partition_offset(&topic, partition.id(), Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
         let mut seen = Vec::new();
-        while left > 0 {
+        while !left.is_empty() {
             match consumer.poll(ASK).expect("Kafka does not answer") {
+                Ok(message) if left.get(&message.partition()).is_none_or(|end| message.offset() >= *end) => {
+                    left.remove(&message.partition());
+                }
                 Ok(message) => seen.push(Seen {
                     partition: message.partition(),
                     key: message.key().map(<[u8]>::to_vec),
@@ -83,7 +87,9 @@ async fn read(config: &Config, topic: &str) -> Vec<Seen> {
                         headers.iter().map(header).collect()
                     }),
                 }),
-                Err(KafkaError::PartitionEOF(_)) => left -= 1,
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    left.remove(&partition);
+                }
                 // It connects again; whoever waits gives up by itself.
                 Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
@@ -160,8 +166,9 @@ async fn records_are_copied_as_they_are_and_say_where_they_came_from() {
 async fn begun(config: &Config, topic: &str, arguments: &[&str]) -> tokio::process::Child {
     let mut command: Command = configured(config, ["replay"]);
     command.args(arguments).args(["--rate", "200"]).stderr(std::process::Stdio::piped());
-    let replaying = command.spawn().unwrap();
+    // Before it begins, or so much might be there by then that there is no more to come.
     let before = read(config, topic).await.len();
+    let replaying = command.spawn().unwrap();
     until("some more of it is copied", async || {
         let copied = read(config, topic).await.len();
         if copied > before + 200 { Ok(()) } else { Err(format!("{copied} records")) }

@@ -203,17 +203,28 @@ impl Purge {
 
     /// Marked flows of which there still are rows. Whoever marked them may have ended before they were erased; and where a
     /// collector left one out, another may have been storing rows of it at that moment.
-    ///
-    /// Marks are looked at that were put since a day before the last run: whatever was being stored then is by now.
     pub(crate) async fn marked_and_there(&self) -> Result<Vec<String>, Error> {
-        const SQL: &str = "SELECT d.flowinstanceid FROM ft_tombstone d WHERE d.removedat >= \
-                COALESCE((SELECT min(ranat) FROM ft_retention_cutoff) - interval '1 day', '-infinity') \
-            AND (EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.run, 0) < d.before) \
-                OR EXISTS (SELECT FROM steps t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.execution, 0) < d.before) \
-                OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before) \
-                OR EXISTS (SELECT FROM ft_snapshot t WHERE t.flowinstanceid = d.flowinstanceid) \
-                    AND NOT EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid))";
-        self.client.query_typed(SQL, &[]).await?.iter().map(|row| row.try_get(0)).collect()
+        let there = "EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.run, 0) < d.before) \
+            OR EXISTS (SELECT FROM steps t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.execution, 0) < d.before) \
+            OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before)";
+        self.marked_lately(there).await
+    }
+
+    /// Marked flows of which there are snapshots alone: they came again when their topic was read once more.
+    pub(crate) async fn marked_with_snapshots(&self) -> Result<Vec<String>, Error> {
+        let there = "EXISTS (SELECT FROM ft_snapshot t WHERE t.flowinstanceid = d.flowinstanceid) \
+            AND NOT EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid)";
+        self.marked_lately(there).await
+    }
+
+    /// Flows that were marked since a day before the last run, of which something is there: whatever was being stored then is by
+    /// now.
+    async fn marked_lately(&self, there: &str) -> Result<Vec<String>, Error> {
+        let sql = format!(
+            "SELECT d.flowinstanceid FROM ft_tombstone d WHERE d.removedat >= \
+             COALESCE((SELECT min(ranat) FROM ft_retention_cutoff) - interval '1 day', '-infinity') AND ({there})"
+        );
+        self.client.query_typed(&sql, &[]).await?.iter().map(|row| row.try_get(0)).collect()
     }
 
     /// Erases what flows have below their marks, in one transaction; `None` if the law's lock could not be had within a

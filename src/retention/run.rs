@@ -106,6 +106,9 @@ impl Work<'_> {
     async fn all(&mut self, policies: &Policies) -> Result<(), RetentionError> {
         let begun = self.purge.marked_and_there().await.map_err(of_statement(self.config))?;
         self.take_away(begun).await?;
+        // They are in the archive since their flows went.
+        let again = self.purge.marked_with_snapshots().await.map_err(of_statement(self.config))?;
+        self.erase_all(&again).await?;
         self.flows(policies).await?;
         self.payloads(policies).await?;
         let retention = &self.config.retention;
@@ -175,6 +178,11 @@ impl Work<'_> {
         if let Some(archivist) = &mut self.archivist {
             self.removed.archived += archivist.archive(self.config, &self.purge, &flows).await?;
         }
+        self.erase_all(&flows).await
+    }
+
+    /// Erases flows that are marked, batch by batch.
+    async fn erase_all(&mut self, flows: &[String]) -> Result<(), RetentionError> {
         for batch in flows.chunks(self.config.retention.batch_flows.max(1)) {
             if self.is_stopped() {
                 return Ok(());

@@ -119,7 +119,7 @@ def settle(rows, originals, events, snapshots):
     for key in tables["ft_rewind"]:
         put(rows, "ft_rewind", key, {})
     for flow, before in tables["ft_tombstone"].items():
-        put(rows, "ft_tombstone", (flow,), {"before": None if before == model.INF else before})
+        put(rows, "ft_tombstone", (flow,), {"before": None if before == model.INF else before, "removedat": None})
     for event in snapshots:
         if tables["ft_tombstone"].get(event["flow"]) != model.INF:
             data = bytes(event["data"])

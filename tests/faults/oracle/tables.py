@@ -21,7 +21,9 @@ TABLES = {
     "flowstate": (["flowinstanceid"], ["run", "executiontime", "misc"] + RUN + ["reruncount"]),
     "ft_run": (["flowinstanceid", "run"], RUN),
     "ft_rewind": (["flowinstanceid", "n", "before"], []),
-    "ft_tombstone": (["flowinstanceid"], ["before"]),
+    # Nothing is removed by retention here.
+    "ft_tombstone": (["flowinstanceid"], ["before", "removedat"]),
+    "ft_payload_mark": (["flowinstanceid"], ["before", "removedat"]),
     "ft_snapshot": (["flowinstanceid", "stepid", "hash"], ["data"]),
     "appstate": (["userid", "appname"], ["at", "persistenceenabled", "appversion"]),
     "ft_dead_letter": (["topic", "partition", "recordoffset"],

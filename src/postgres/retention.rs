@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio_postgres::{
     Client, Error, Row, Transaction,
@@ -18,7 +19,11 @@ use super::{
     read::Utc,
     write::{LOCK, LOCK_EXCLUSIVE, LOCK_SHARED},
 };
-use crate::{clock, model::Micros};
+use crate::{
+    clock,
+    model::{Micros, StepId},
+    pipeline::merge::SnapshotKey,
+};
 
 mod erasure;
 mod payloads;
@@ -271,12 +276,18 @@ impl Purge {
         row.try_get::<_, i64>(0).map(i64::unsigned_abs)
     }
 
-    /// Snapshots of flows: flow, step (empty where the runtime did not say) and bytes.
-    pub(crate) async fn snapshots(&self, flows: &[&str]) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
-        const SQL: &str = "SELECT flowinstanceid, stepid, data FROM ft_snapshot WHERE flowinstanceid = ANY ($1) \
-            ORDER BY flowinstanceid, stepid, hash";
+    /// Snapshots of flows: flow, key and bytes. Not those whose bytes went with the payloads.
+    pub(crate) async fn snapshots(&self, flows: &[&str]) -> Result<Vec<(String, SnapshotKey, Bytes)>, Error> {
+        const SQL: &str = "SELECT flowinstanceid, stepid, hash, data FROM ft_snapshot WHERE flowinstanceid = ANY ($1) \
+            AND octet_length(data) > 0";
         let rows = self.client.query_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+        let read = |row: &Row| -> Result<_, Error> {
+            let (step, hash): (&str, &[u8]) = (row.try_get(1)?, row.try_get(2)?);
+            let step = (!step.is_empty()).then(|| StepId::held(step.into()));
+            let data: Vec<u8> = row.try_get(3)?;
+            Ok((row.try_get(0)?, (step, hash.try_into().unwrap_or([0; 32])), data.into()))
+        };
+        rows.iter().map(read).collect()
     }
 
     async fn name_originals(&self, flows: &[&str]) -> Result<bool, Error> {

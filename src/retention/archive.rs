@@ -15,17 +15,17 @@ use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
 use jiff::tz::TimeZone;
 use tokio::task::spawn_blocking;
 
-use self::event::{events, started};
 use super::{APPLICATION, RetentionError, of_statement};
 use crate::{
     clock,
     config::Config,
-    postgres::{Holdings, connect, retention::Purge},
+    export,
+    model::Micros,
+    pipeline::merge::FlowTables,
+    postgres::{Held, Holdings, connect, retention::Purge},
     proto::v1::HistoryEvent,
     publish,
 };
-
-mod event;
 
 /// So many flows are read at once.
 const AT_ONCE: usize = 50;
@@ -86,23 +86,20 @@ impl Archivist {
         let held = self.holdings.of_flows(&ids).await.map_err(of_statement(config))?;
         let mut snapshots = purge.snapshots(&ids).await.map_err(of_statement(config))?;
         let (mut archived, mut lines) = (0, Lines::new());
-        for (flow, held) in &held {
-            let of_flow = snapshots.extract_if(.., |(id, ..)| id.as_str() == &**flow);
-            let of_flow = of_flow.map(|(_, step, data)| (step, data)).collect();
-            let events = events(flow, &held.tables, of_flow);
+        for (flow, Held { mut tables, .. }) in held {
+            let of_flow = snapshots.extract_if(.., |(id, ..)| id.as_str() == &*flow);
+            tables.snapshots = of_flow.map(|(_, key, data)| (key, data)).collect();
+            // The mark that it goes by is nothing that was said.
+            tables.tombstone = None;
+            let events = export::lines(&flow, &tables).map_err(|error| self.failed(error.into()))?;
             if events.is_empty() {
                 continue;
             }
             archived += 1;
-            let day =
-                started(&held.tables).and_then(|time| jiff::Timestamp::from_microsecond(time.get()).ok());
+            let day = started(&tables).and_then(|time| jiff::Timestamp::from_microsecond(time.get()).ok());
             let day = day
                 .map_or_else(|| "unknown".to_owned(), |time| time.to_zoned(TimeZone::UTC).date().to_string());
-            let lines = lines.entry(day).or_default();
-            for event in &events {
-                serde_json::to_writer(&mut *lines, event).map_err(|error| self.failed(error.into()))?;
-                lines.push(b'\n');
-            }
+            lines.entry(day).or_default().extend(events);
         }
         Ok((archived, lines))
     }
@@ -110,6 +107,12 @@ impl Archivist {
     fn failed(&self, source: io::Error) -> RetentionError {
         RetentionError::Archive { path: self.folder.clone(), source }
     }
+}
+
+/// When the shown run of a flow started, or else the first of its steps.
+fn started(tables: &FlowTables) -> Option<Micros> {
+    let shown = tables.shown.as_ref().and_then(|shown| shown.row.start);
+    shown.or_else(|| tables.steps.values().filter_map(|(_, row)| row.start).min())
 }
 
 async fn blocking<T: Send + 'static>(

@@ -158,3 +158,67 @@ where
         tracing::debug!(%peer, %error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
+
+    // The clock stands still but where everybody waits for it, so these tests take no time of anybody's.
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_minute_over_a_head_is_cut_off_however_it_trickles() {
+        let (mut client, server) = duplex(1024);
+        let serving = tokio::spawn(converse(server, PEER.into(), Router::new(), CancellationToken::new()));
+        let began = Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        for _ in 0..20 {
+            if client.write_all(b"x: y\r\n").await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(7)).await;
+        }
+        serving.await.unwrap();
+        let took = began.elapsed();
+        assert!((HEAD_TIME..HEAD_TIME + Duration::from_secs(14)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_rests_for_a_minute_between_requests() {
+        let (mut client, server) = duplex(1024);
+        let serving = tokio::spawn(converse(server, PEER.into(), Router::new(), CancellationToken::new()));
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let began = Instant::now();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 404"));
+        let took = began.elapsed();
+        assert!((HEAD_TIME..HEAD_TIME + Duration::from_secs(1)).contains(&took), "{took:?}");
+        serving.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_shake_hands_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let [chain, key] = ["chain", "key"].map(|name| folder.path().join(name));
+        std::fs::write(&chain, cert.pem()).unwrap();
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let identity = Arc::new(Identity::read(&chain, &key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let began = Instant::now();
+        attend(stream, peer, Some(identity), Router::new(), CancellationToken::new()).await;
+        let took = began.elapsed();
+        assert!((HANDSHAKE..HANDSHAKE + Duration::from_secs(1)).contains(&took), "{took:?}");
+    }
+}

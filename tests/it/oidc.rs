@@ -42,6 +42,8 @@ struct Provider {
     issuer: String,
     curve: EcdsaKeyPair,
     rsa: RsaKeyPair,
+    /// What it shows of them.
+    keys: Arc<Mutex<Value>>,
     /// How often its keys were asked for.
     asked: Arc<AtomicUsize>,
     stop: Option<DropGuard>,
@@ -72,10 +74,11 @@ impl Provider {
             { "kty": "oct", "kid": "shared", "k": text(b"secret") },
         ]});
         let (asked, place) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(String::new())));
-        let (counted, told) = (asked.clone(), place.clone());
+        let keys = Arc::new(Mutex::new(keys));
+        let (counted, told, showing) = (asked.clone(), place.clone(), keys.clone());
         let shown = move || {
             counted.fetch_add(1, Ordering::Relaxed);
-            std::future::ready(keys.to_string())
+            std::future::ready(showing.lock().unwrap().to_string())
         };
         let discovery = move || {
             let keys = format!("{}/keys", told.lock().unwrap());
@@ -88,7 +91,7 @@ impl Provider {
         let address = http::serve("127.0.0.1:0", router, stop.clone(), &TaskTracker::new()).await.unwrap();
         let issuer = format!("http://{address}");
         issuer.clone_into(&mut place.lock().unwrap());
-        Self { issuer, curve, rsa, asked, stop: Some(stop.drop_guard()) }
+        Self { issuer, curve, rsa, keys, asked, stop: Some(stop.drop_guard()) }
     }
 
     /// What a good token says.
@@ -226,6 +229,28 @@ async fn a_provider_that_is_away_locks_nobody_out_whose_key_is_known() {
     let mut settings = provider.settings();
     settings.oidc_audience.clear();
     assert!(Oidc::new(&settings).unwrap_err().to_string().contains("http.oidc_audience"));
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_changes_to_is_taken_and_the_one_before_it_is_not_any_more() {
+    let mut provider = Provider::start().await;
+    let oidc = Oidc::new(&provider.settings()).unwrap();
+    let before = provider.by_curve("curve", &provider.claims());
+    oidc.caller(&before).await.unwrap();
+    let Provider { curve: new, keys, .. } = Provider::start().await;
+    let mut shown = keys.lock().unwrap().clone();
+    shown["keys"][0]["kid"] = json!("next");
+    *provider.keys.lock().unwrap() = shown;
+    provider.curve = new;
+    let after = provider.by_curve("next", &provider.claims());
+    // It is asked for a key that nobody knows, every ten seconds at most.
+    servers::until("the new key is known", async || match oidc.caller(&after).await {
+        Ok(_) => Ok(()),
+        Err(why) => Err(format!("{why:?}")),
+    })
+    .await;
+    let Err(Refusal::Wrong(said)) = oidc.caller(&before).await else { panic!("the old key is taken") };
+    assert!(said.contains("a key that its issuer does not have"), "{said}");
 }
 
 #[tokio::test]

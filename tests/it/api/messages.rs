@@ -178,6 +178,54 @@ async fn who_comes_back_from_too_far_is_told_how_much_was_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_too_slowly_is_told_how_much_was_missed_and_then_gets_what_comes() {
+    let serving = Serving::over(super::config().await).await;
+    let topic = serving.config.kafka.topics[0].clone();
+    let mut listener = Listener::connect(&serving, "", None).await;
+    // More than fits into what the system keeps for a connection, while nobody reads.
+    let published: u64 = 100_000;
+    let count = published.to_string();
+    let mut command = configured(&serving.config, ["publish", "--synthetic", &count, "--topic", &topic]);
+    crate::program::done(&mut command).await;
+    let (mut got, mut missed) = (0, 0);
+    while got + missed < published {
+        let came = listener.next().await;
+        match came.event.as_str() {
+            "missed" => missed += came.data["events"].as_u64().unwrap(),
+            _ => got += 1,
+        }
+    }
+    assert_eq!(got + missed, published);
+    assert!(missed > 0, "it kept all of them");
+    publish(&serving.config, "recorded.jsonl", &[]).await;
+    assert_ne!(listener.next().await.event, "missed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_listen_and_the_next_one_gets_in_when_one_of_them_goes() {
+    let serving = Serving::over(super::config().await).await;
+    let mut listeners = Vec::new();
+    for _ in 0..100 {
+        listeners.push(Listener::connect(&serving, "", None).await);
+    }
+    let refused = serving.ask("GET /events", &[], "").await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    listeners.pop();
+    // Which the server learns when it next has something to say to it.
+    let topic = serving.config.kafka.topics[0].clone();
+    servers::until("there is room", async || {
+        let mut command = configured(&serving.config, ["publish", "--synthetic", "10", "--topic", &topic]);
+        crate::program::done(&mut command).await;
+        let mut stream = TcpStream::connect(&serving.process.address).await.unwrap();
+        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let head = line_with(&mut lines, "HTTP/1.1").await;
+        if head.contains("200") { Ok(()) } else { Err(head) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_terminal_shows_what_comes_onto_the_topic() {
     let config = super::config().await;
     let mut command =

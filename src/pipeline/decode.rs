@@ -185,6 +185,7 @@ fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner
             data: clean.payload(e.data).unwrap_or_default(),
         },
         Wire::App(e) => app(e, clean)?,
+        Wire::Variable(_) => return Err(Reject::UnknownEvent),
     })
 }
 

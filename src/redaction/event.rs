@@ -40,7 +40,7 @@ macro_rules! redact {
 
         impl Redact for $contract::VariableEvent {
             fn redact(&mut self, rules: &Rules) -> Looked {
-                rules.fields(b"", [&mut self.value, &mut self.misc])
+                rules.variable(self.name.as_ref(), &mut self.value, &mut self.misc)
             }
         }
 

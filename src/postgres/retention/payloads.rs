@@ -13,8 +13,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Aged, LOCK_EXCLUSIVE, LOCK_SHARED, Marked, Purge, Size, begin};
-use crate::clock;
+use super::{Aged, LOCK_SHARED, Marked, Purge, Size, begin, begin_alone};
 
 /// Sets payloads of runs and executions below the mark to null; rows that have none are not touched.
 const STRIP: [&str; 6] = [
@@ -57,11 +56,9 @@ impl Purge {
             ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before, removedat = NULL
                 WHERE m.before < excluded.before
             RETURNING flowinstanceid";
-        let asked = clock::monotonic();
-        let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
+        let Some((transaction, waited)) = begin_alone(&mut self.client, self.table).await? else {
             return Ok(None);
         };
-        let waited = asked.elapsed();
         let read = super::Read::of(flows);
         let rows = transaction.query_typed(SQL, &read.parameters()).await?;
         let flows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;

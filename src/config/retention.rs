@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
-use serde::Deserialize;
 use toml::Value;
 
-use super::settings::Raw;
+use super::{settings::Raw, tables::tables};
 use crate::span;
 
 /// What a policy may say.
@@ -105,27 +104,10 @@ impl Share {
     }
 }
 
-/// One value of a policy.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Word {
-    Text(String),
-    Switch(bool),
-    List(Vec<String>),
-    Other(serde::de::IgnoredAny),
-}
-
 /// Policies as a file has them, or as a JSON array of objects.
 pub(super) fn policies(raw: Raw) -> Result<Vec<RetentionPolicy>, String> {
     const WANTED: &str = "want a list of policies, each with name and age";
-    let tables = match raw {
-        Raw::Tables(tables) => tables,
-        Raw::List(texts) if texts.is_empty() => Vec::new(),
-        Raw::Text(json) => {
-            json_tables(&json).ok_or_else(|| format!("{WANTED}, as a JSON array of objects"))?
-        }
-        _ => return Err(WANTED.to_owned()),
-    };
+    let tables = tables(raw, WANTED)?;
     let mut read: Vec<RetentionPolicy> = Vec::with_capacity(tables.len());
     for (table, number) in tables.into_iter().zip(1..) {
         let policy = policy(table).map_err(|why| format!("policy {number}: {why}"))?;
@@ -135,19 +117,6 @@ pub(super) fn policies(raw: Raw) -> Result<Vec<RetentionPolicy>, String> {
         read.push(policy);
     }
     Ok(read)
-}
-
-fn json_tables(json: &str) -> Option<Vec<BTreeMap<String, Raw>>> {
-    let tables: Vec<BTreeMap<String, Word>> = serde_json::from_str(json).ok()?;
-    let raw = |word| match word {
-        Word::Text(text) => Raw::Text(text),
-        Word::Switch(on) => Raw::Word(on.to_string()),
-        Word::List(texts) => Raw::List(texts),
-        Word::Other(_) => Raw::Other("something else"),
-    };
-    let table =
-        |table: BTreeMap<String, Word>| table.into_iter().map(|(name, word)| (name, raw(word))).collect();
-    Some(tables.into_iter().map(table).collect())
 }
 
 fn policy(mut table: BTreeMap<String, Raw>) -> Result<RetentionPolicy, String> {

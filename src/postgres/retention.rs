@@ -17,6 +17,7 @@ use tokio_postgres::{
 };
 
 use super::{
+    marks::{mark_bare, mark_removed},
     read::Utc,
     write::{LOCK, LOCK_EXCLUSIVE, LOCK_SHARED},
 };
@@ -61,11 +62,18 @@ pub(crate) struct Marked {
     pub(crate) waited: Duration,
 }
 
-/// Rows that were erased.
+/// What goes of flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Payloads,
+}
+
+/// What was taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Erased {
+pub(crate) struct Taken {
     pub(crate) flows: u64,
-    /// Shown and superseded executions.
+    /// Shown and superseded executions that were erased.
     pub(crate) steps: u64,
 }
 
@@ -83,6 +91,19 @@ pub(crate) enum Kept {
     Audit,
     /// Marks of flows that went, and what a replay brought back of such a flow's snapshots. Those of erased flows stay.
     Marks,
+}
+
+/// Flows that are still as they were read, and a number above all that is stored of each.
+macro_rules! stored {
+    () => {
+        "SELECT s.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(s.run,
+                (SELECT max(e.execution) FROM steps e WHERE e.flowinstanceid = s.flowinstanceid),
+                (SELECT max(e.execution) FROM ft_superseded_step e WHERE e.flowinstanceid = s.flowinstanceid),
+                (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = s.flowinstanceid), 0))
+            FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
+                JOIN flowstate s ON s.flowinstanceid = u.id AND COALESCE(s.run, 0) = u.run
+                    AND (COALESCE(s.phase, 2) = 2) = u.finished AND s.status IS NOT DISTINCT FROM u.status"
+    };
 }
 
 /// A session that removes what has been kept long enough.
@@ -180,26 +201,21 @@ impl Purge {
         Ok(Size { steps, bytes })
     }
 
-    /// Marks flows that are still as they were read; `None` if the lock could not be had within a second.
+    /// Marks flows that are still as they were read; `None` if the lock could not be had within a second. Of those whose
+    /// payloads are to go only such as have any.
     ///
-    /// What comes to a flow later with a run or an execution above all that is stored now belongs to a re-run, and is kept.
-    pub(crate) async fn mark(&mut self, flows: &[Aged]) -> Result<Option<Marked>, Error> {
-        const SQL: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, before, removedat)
-            SELECT f.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(f.run,
-                    (SELECT max(s.execution) FROM steps s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(s.execution) FROM ft_superseded_step s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid), 0)), now()
-            FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
-                JOIN flowstate f ON f.flowinstanceid = u.id AND COALESCE(f.run, 0) = u.run
-                    AND (COALESCE(f.phase, 2) = 2) = u.finished AND f.status IS NOT DISTINCT FROM u.status
-            ON CONFLICT (flowinstanceid) DO UPDATE SET before = GREATEST(t.before, excluded.before),
-                removedat = excluded.removedat WHERE t.before IS NOT NULL
-            RETURNING flowinstanceid";
+    /// What comes to a flow later with a run or an execution above all that is stored now belongs to a re-run, and is kept
+    /// whole.
+    pub(crate) async fn mark(&mut self, part: Part, flows: &[Aged]) -> Result<Option<Marked>, Error> {
+        let sql = match part {
+            Part::Whole => mark_removed!(stored!()),
+            Part::Payloads => mark_bare!(stored!()),
+        };
         let Some((transaction, waited)) = begin_alone(&mut self.client, self.table).await? else {
             return Ok(None);
         };
         let read = Read::of(flows);
-        let rows = transaction.query_typed(SQL, &read.parameters()).await?;
+        let rows = transaction.query_typed(sql, &read.parameters()).await?;
         let flows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         transaction.commit().await?;
         Ok(Some(Marked { flows, waited }))
@@ -233,7 +249,7 @@ impl Purge {
 
     /// Erases what flows have below their marks, in one transaction; `None` if the law's lock could not be had within a
     /// second. Repeating it changes nothing.
-    pub(crate) async fn erase(&mut self, flows: &[&str]) -> Result<Option<Erased>, Error> {
+    pub(crate) async fn erase(&mut self, flows: &[&str]) -> Result<Option<Taken>, Error> {
         let ids: [(&(dyn ToSql + Sync), Type); 1] = [(&flows, Type::TEXT_ARRAY)];
         // The number of re-runs of an original is counted anew, which nobody else may do meanwhile.
         let lock = if self.name_originals(flows).await? { LOCK_EXCLUSIVE } else { LOCK_SHARED };
@@ -257,7 +273,7 @@ impl Purge {
         }
         transaction.commit().await?;
         let flows = u64::try_from(gone.len()).unwrap_or(u64::MAX);
-        Ok(Some(Erased { flows, steps: counts.iter().take(EXECUTIONS).sum() }))
+        Ok(Some(Taken { flows, steps: counts.iter().take(EXECUTIONS).sum() }))
     }
 
     /// Takes the marks of flows away: what is published of them is stored again, payloads too. Says how many were

@@ -24,8 +24,8 @@ pub struct Retention {
     pub audit: Option<Duration>,
     /// How long it is remembered which flows went; at least as long as topics keep records. `None`: for ever.
     pub remember: Option<Duration>,
-    /// Folder that flows are written to before they go; empty: none.
-    pub archive_dir: String,
+    /// Folder, or URL in object storage, that flows are written to before they go; empty: none.
+    pub archive: String,
     /// How often one of the collectors runs the policies; `None`: never.
     pub every: Option<Duration>,
     /// So many flows are removed in one transaction.
@@ -39,7 +39,7 @@ impl Default for Retention {
             dead_letters: None,
             audit: None,
             remember: Some(Duration::from_hours(30 * 24)),
-            archive_dir: String::new(),
+            archive: String::new(),
             every: None,
             batch_flows: 500,
         }
@@ -165,6 +165,23 @@ pub(super) fn read_span(text: &str) -> Result<Duration, String> {
     read.ok_or_else(|| format!("want a span like 36h, 14d or 12w, not \"{text}\""))
 }
 
+/// A folder, or the URL of a bucket and of where in it.
+pub(super) fn check_archive(text: &str) -> Result<(), String> {
+    const SCHEMES: [&str; 4] = ["file", "s3", "gs", "az"];
+    let Some((scheme, rest)) = text.split_once("://") else { return Ok(()) };
+    if !SCHEMES.contains(&scheme) {
+        return Err("want a folder, or a URL that begins with s3://, gs://, az:// or file://".to_owned());
+    }
+    if rest.contains(['@', '?', '#']) {
+        return Err("want a bucket and where in it only; credentials belong in the environment".to_owned());
+    }
+    let (bucket, _) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() != (scheme == "file") {
+        return Err("want file:///FOLDER, or s3://BUCKET/PREFIX".to_owned());
+    }
+    Ok(())
+}
+
 /// Policies as a file would have them.
 pub(super) fn shown(policies: &[RetentionPolicy]) -> Value {
     let table = |policy: &RetentionPolicy| {
@@ -226,6 +243,21 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[test]
+    fn an_archive_is_a_folder_or_a_bucket_without_credentials() {
+        for right in
+            ["", "archive", "/var/a@b", "file:///var/archive", "s3://bucket", "gs://bucket/a/b", "az://c/"]
+        {
+            assert_eq!(check_archive(right), Ok(()), "{right}");
+        }
+        for wrong in
+            ["http://host/", "s3:///prefix", "file://folder", "s3://key:secret@bucket/", "az://c/?sig=secret"]
+        {
+            let why = check_archive(wrong).unwrap_err();
+            assert!(!why.contains("secret"), "{why}");
+        }
     }
 
     #[test]

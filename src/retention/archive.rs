@@ -230,3 +230,32 @@ impl Read for Files {
 pub fn flows_of(name: &str) -> io::Result<HashSet<String>> {
     open(name)?.lines().map(|line| Ok(publish::key(&serde_json::from_str(&line?)?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_of_a_chunk_is_put_into_a_file_before_it_gets_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Arc::new(Place::Folder(folder.path().to_owned()));
+        let lines = |day: &str, lines: Vec<u8>| Lines::from([(day.to_owned(), lines)]);
+        // No compression makes it less.
+        let large: Vec<u8> = std::iter::repeat_with(rand::random).take(PART + 1).collect();
+        let chunk = Chunk::new(&place, "run-0".to_owned());
+        let chunk = chunk.write(lines("2026-01-01", b"a\n".to_vec())).unwrap();
+        assert_eq!(place.list().unwrap().archived, Vec::<String>::new());
+        let chunk = chunk.write(lines("2026-01-02", large.clone())).unwrap();
+        let first = ["2026-01-01/run-0-0.ndjson.gz", "2026-01-02/run-0-1.ndjson.gz"];
+        assert_eq!(place.list().unwrap().archived, first);
+        chunk.write(lines("2026-01-02", b"b\n".to_vec())).unwrap().put().unwrap();
+        let names = [first[0], first[1], "2026-01-02/run-0-2.ndjson.gz"];
+        assert_eq!(place.list().unwrap().archived, names);
+        let texts = names.map(|name| {
+            let mut text = Vec::new();
+            open(folder.path().join(name).to_str().unwrap()).unwrap().read_to_end(&mut text).unwrap();
+            text
+        });
+        assert!(texts == [b"a\n".to_vec(), large, b"b\n".to_vec()]);
+    }
+}

@@ -415,7 +415,7 @@ const UNWAITED: &str = "SET LOCAL synchronous_commit = off";
 /// Begins a transaction with the law's lock; `None` if that could not be had in time.
 async fn begin<'a>(client: &'a mut Client, lock: &str, table: i32) -> Result<Option<Transaction<'a>>, Error> {
     let transaction = client.transaction().await?;
-    let (_, is_had) =
+    let ((), is_had) =
         try_join(transaction.batch_execute(UNWAITED), is_had(&transaction, lock, table)).await?;
     Ok(is_had.then_some(transaction))
 }
@@ -426,7 +426,7 @@ async fn begin_alone(client: &mut Client, table: i32) -> Result<Option<(Transact
     const TRY: &str = "SELECT pg_try_advisory_xact_lock($1, $2)";
     let transaction = client.transaction().await?;
     let key = key(&table);
-    let (_, tried) =
+    let ((), tried) =
         try_join(transaction.batch_execute(UNWAITED), transaction.query_typed_one(TRY, &key)).await?;
     if tried.try_get(0)? {
         return Ok(Some((transaction, Duration::ZERO)));

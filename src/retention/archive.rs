@@ -203,13 +203,13 @@ pub fn open(name: &str) -> io::Result<Box<dyn BufRead>> {
     if files.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("nothing ends in {ARCHIVED} there")));
     }
-    Ok(Box::new(BufReader::new(Files { place, files: files.into_iter(), open: Box::new(io::empty()) })))
+    Ok(Box::new(BufReader::new(Files { place, rest: files.into_iter(), open: Box::new(io::empty()) })))
 }
 
 /// Files of an archive as one text; one is open at a time.
 struct Files {
     place: Place,
-    files: vec::IntoIter<String>,
+    rest: vec::IntoIter<String>,
     open: Box<dyn Read>,
 }
 
@@ -220,7 +220,7 @@ impl Read for Files {
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let Some(next) = self.files.next() else { return Ok(0) };
+            let Some(next) = self.rest.next() else { return Ok(0) };
             self.open = Box::new(self.place.text(&next)?);
         }
     }

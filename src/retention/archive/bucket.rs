@@ -34,24 +34,24 @@ impl Bucket {
     pub(super) fn of(url: &str) -> io::Result<Self> {
         let name = url.trim_end_matches('/').to_owned();
         let parsed = url.parse().map_err(|_| io::Error::other("that is no URL"))?;
-        let (scheme, prefix) = ObjectStoreScheme::parse(&parsed).map_err(|error| refused(error.into()))?;
+        let (scheme, prefix) = ObjectStoreScheme::parse(&parsed).map_err(|error| refused(&error.into()))?;
         let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
-        let store: Result<Box<dyn ObjectStore>, Error> = match scheme {
+        let store = match scheme {
             ObjectStoreScheme::AmazonS3 => {
                 let builder = AmazonS3Builder::from_env().with_url(url).with_retry(retry);
-                builder.with_http_connector(Connector).build().map(|store| Box::new(store) as _)
+                made(builder.with_http_connector(Connector).build())?
             }
             ObjectStoreScheme::GoogleCloudStorage => {
                 let builder = GoogleCloudStorageBuilder::from_env().with_url(url).with_retry(retry);
-                builder.with_http_connector(Connector).build().map(|store| Box::new(store) as _)
+                made(builder.with_http_connector(Connector).build())?
             }
             ObjectStoreScheme::MicrosoftAzure => {
                 let builder = MicrosoftAzureBuilder::from_env().with_url(url).with_retry(retry);
-                builder.with_http_connector(Connector).build().map(|store| Box::new(store) as _)
+                made(builder.with_http_connector(Connector).build())?
             }
             _ => return Err(io::Error::other("that is no object storage")),
         };
-        Ok(Self { store: store.map_err(refused)?, prefix, name })
+        Ok(Self { store, prefix, name })
     }
 
     /// Names of objects with that end, in order.
@@ -81,9 +81,7 @@ impl Bucket {
     }
 
     fn location(&self, name: &str) -> Path {
-        name.split('/')
-            .filter(|part| !part.is_empty())
-            .fold(self.prefix.clone(), |path, part| path.join(part))
+        name.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), Path::join)
     }
 }
 
@@ -100,13 +98,17 @@ impl fmt::Debug for Bucket {
     }
 }
 
+fn made<S: ObjectStore>(store: Result<S, Error>) -> io::Result<Box<dyn ObjectStore>> {
+    Ok(Box::new(store.map_err(|error| refused(&error))?))
+}
+
 /// Waits for an answer on a thread of its own, so that it does not matter whether the caller's belongs to a runtime.
 fn wait<T: Send>(asking: impl Future<Output = Result<T, Error>> + Send) -> io::Result<T> {
     let answer = thread::scope(|scope| {
         let asking = scope.spawn(|| {
             // For the rests between tries.
             let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
-            runtime.block_on(asking).map_err(refused)
+            runtime.block_on(asking).map_err(|error| refused(&error))
         });
         asking.join()
     });
@@ -114,17 +116,22 @@ fn wait<T: Send>(asking: impl Future<Output = Result<T, Error>> + Send) -> io::R
 }
 
 /// What went wrong in one sentence. Answers are not quoted beyond their code: they hold names of keys and what was signed.
-fn refused(error: Error) -> io::Error {
+fn refused(error: &Error) -> io::Error {
     let said = error.to_string();
     let code =
         said.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
     let behind = code.map(|code| format!(" ({})", quotable(code))).unwrap_or_default();
-    if matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. }) {
-        return io::Error::new(io::ErrorKind::PermissionDenied, format!("access is denied{behind}"));
-    }
-    if matches!(error, Error::NotFound { .. }) {
-        let missing = if code == Some("NoSuchKey") { "object" } else { "bucket or object" };
-        return io::Error::new(io::ErrorKind::NotFound, format!("there is no such {missing}{behind}"));
+    match (error, code) {
+        (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) => {
+            return io::Error::new(io::ErrorKind::PermissionDenied, format!("access is denied{behind}"));
+        }
+        (Error::NotFound { .. }, Some("NoSuchBucket" | "ContainerNotFound")) => {
+            return io::Error::new(io::ErrorKind::NotFound, "there is no such bucket");
+        }
+        (Error::NotFound { .. }, None | Some("NoSuchKey" | "BlobNotFound")) => {
+            return io::Error::new(io::ErrorKind::NotFound, "there is no such object, or no such bucket");
+        }
+        _ => {}
     }
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -135,7 +142,7 @@ fn refused(error: Error) -> io::Error {
         cause = error.source();
     }
     match code {
-        Some(code) => io::Error::other(format!("the object storage refuses ({})", quotable(code))),
+        Some(_) => io::Error::other(format!("the object storage refuses{behind}")),
         None => io::Error::other(quotable(said.split('<').next().unwrap_or_default()).into_owned()),
     }
 }

@@ -21,6 +21,10 @@ use crate::{program::configured, proxy::free_port, servers::until};
 pub const SECRET: &str = "a-secret-that-nobody-is-told";
 const KEY: &str = "ARCHIVIST";
 const BUCKET: &str = "history";
+const PREFIX: &str = "flows/old";
+
+/// Where archives are.
+pub const URL: &str = "s3://history/flows/old";
 
 /// A server with one bucket, ended when it is dropped.
 pub struct Server {
@@ -63,16 +67,11 @@ impl Server {
         self.child.take().unwrap().kill().await.unwrap();
     }
 
-    /// Where archives are.
-    pub fn url(&self) -> String {
-        format!("s3://{BUCKET}/flows/old")
-    }
-
     /// `flowtrail` with an archive there.
     pub fn command(&self, config: &Config, arguments: &[&str]) -> Command {
         let mut command = configured(config, arguments);
         command
-            .env("FLOWTRAIL_RETENTION__ARCHIVE", self.url())
+            .env("FLOWTRAIL_RETENTION__ARCHIVE", URL)
             .env("FLOWTRAIL_RETENTION__BATCH_FLOWS", config.retention.batch_flows.to_string())
             .env("FLOWTRAIL_RETENTION__POLICIES", r#"[{"name":"all","age":"14d"}]"#)
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port))
@@ -84,7 +83,7 @@ impl Server {
 
     /// Its objects below the archive, as files.
     pub fn objects(&self) -> Vec<String> {
-        let archive = self.folder.path().join("objects").join(BUCKET).join("flows/old");
+        let archive = self.folder.path().join("objects").join(BUCKET).join(PREFIX);
         if archive.is_dir() { files_below(&archive) } else { Vec::new() }
     }
 }

@@ -15,6 +15,7 @@ mod gap;
 mod held;
 mod law;
 mod left_out;
+mod marks;
 mod offset;
 mod offset_reader;
 mod plain;

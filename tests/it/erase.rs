@@ -127,7 +127,7 @@ async fn config(archive: &TempDir) -> Config {
     config.collector.max_payload_bytes = LONGEST;
     config.retention.batch_flows = 1;
     config.retention.policies = vec![policy("all", &[], 14)];
-    archive.path().join("archive").to_str().unwrap().clone_into(&mut config.retention.archive_dir);
+    archive.path().join("archive").to_str().unwrap().clone_into(&mut config.retention.archive);
     config
 }
 
@@ -151,7 +151,7 @@ fn set(tables: &[&str]) -> BTreeSet<String> {
 
 /// The lines of all files of the archive, in the order of days and files.
 fn archived(config: &Config) -> Vec<String> {
-    let mut files: Vec<_> = std::fs::read_dir(Path::new(&config.retention.archive_dir))
+    let mut files: Vec<_> = std::fs::read_dir(Path::new(&config.retention.archive))
         .unwrap()
         .flat_map(|day| std::fs::read_dir(day.unwrap().path()).unwrap())
         .map(|file| file.unwrap().path())
@@ -175,7 +175,7 @@ async fn read_again(config: &Config, client: &Client) {
 fn command(config: &Config, arguments: &[&str]) -> Command {
     let mut command = configured(config, ["flow", "erase"]);
     command.args(arguments).env("USER", "night");
-    command.env("FLOWTRAIL_RETENTION__ARCHIVE_DIR", &config.retention.archive_dir);
+    command.env("FLOWTRAIL_RETENTION__ARCHIVE", &config.retention.archive);
     command
 }
 

@@ -30,6 +30,7 @@ use crate::{
 };
 
 mod at_once;
+mod objects;
 mod payloads;
 
 const DAY: i64 = 86_400;
@@ -279,7 +280,7 @@ async fn only_one_at_a_time_removes_flows_and_who_is_told_to_stop_stops() {
 async fn what_was_archived_is_published_and_stored_as_it_was() {
     let folder = TempDir::new().unwrap();
     let mut config = config().await;
-    config.retention.archive_dir = folder.path().join("archive").to_str().unwrap().to_owned();
+    config.retention.archive = folder.path().join("archive").to_str().unwrap().to_owned();
     let client = servers::connect_to(&config).await;
     let mut flows = flows();
     // An instance with two runs, both of them old.
@@ -295,7 +296,7 @@ async fn what_was_archived_is_published_and_stored_as_it_was() {
     assert_eq!((removed.flows, removed.archived), (13, 13), "{removed:?}");
     assert_eq!(held(&client).await, STAY);
 
-    let files = files_below(Path::new(&config.retention.archive_dir));
+    let files = files_below(Path::new(&config.retention.archive));
     assert!(files.iter().all(|file| file.ends_with(".ndjson.gz")), "{files:?}");
     let started = jiff::Timestamp::now() - Duration::from_hours(24 * 30);
     let day = started.strftime("%Y-%m-%d").to_string();
@@ -326,7 +327,7 @@ async fn what_cannot_be_archived_stays() {
     let mut config = config().await;
     // A file stands where the folder should be.
     let file = tempfile::NamedTempFile::new().unwrap();
-    config.retention.archive_dir = file.path().to_str().unwrap().to_owned();
+    config.retention.archive = file.path().to_str().unwrap().to_owned();
     let client = servers::connect_to(&config).await;
     publish(&config, &[Made::new("goes", 20, FlowStatus::Completed)]).await;
     collect_all(&config).await;

@@ -11,11 +11,8 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{LOCK_EXCLUSIVE, Purge, begin};
-use crate::{
-    clock,
-    postgres::read::{self, Letter, LetterFilter},
-};
+use super::{Purge, begin_alone};
+use crate::postgres::read::{self, Letter, LetterFilter};
 
 /// Rows that are held of flows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -97,11 +94,9 @@ impl Purge {
         const SQL: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, removedat) SELECT unnest($1::text[]), now() \
             ON CONFLICT (flowinstanceid) DO UPDATE SET before = NULL, removedat = excluded.removedat \
             WHERE t.before IS NOT NULL OR t.removedat IS NULL";
-        let asked = clock::monotonic();
-        let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
+        let Some((transaction, waited)) = begin_alone(&mut self.client, self.table).await? else {
             return Ok(None);
         };
-        let waited = asked.elapsed();
         transaction.execute_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
         transaction.commit().await?;
         Ok(Some(waited))

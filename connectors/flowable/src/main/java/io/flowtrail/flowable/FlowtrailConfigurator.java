@@ -80,6 +80,7 @@ public final class FlowtrailConfigurator implements EngineConfigurator {
         if (isClosed.compareAndSet(false, true)) {
             outlet.close();
             hide(name);
+            LOG.info("flowtrail has sent {} events, dropped {}, and {} have failed", counters.sent, counters.dropped, counters.failed);
         }
     }
 

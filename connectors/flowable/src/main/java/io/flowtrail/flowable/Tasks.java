@@ -10,9 +10,15 @@ import org.flowable.task.service.impl.persistence.entity.TaskEntity;
 
 /** User tasks of process instances as parts. */
 final class Tasks {
-    /** Since 7.0.1. */
-    private static final Map<String, LaterGetter> LATER = later(
-            "state", "inProgressStartTime", "inProgressStartedBy", "claimedBy", "suspendedTime", "suspendedBy", "inProgressStartDueDate");
+    /** Since 7.0.1: fields by the names of their columns. */
+    private static final Map<String, LaterGetter> LATER = Map.of(
+            "state", new LaterGetter(TaskInfo.class, "getState"),
+            "inProgressTime", new LaterGetter(TaskInfo.class, "getInProgressStartTime"),
+            "inProgressStartedBy", new LaterGetter(TaskInfo.class, "getInProgressStartedBy"),
+            "claimedBy", new LaterGetter(TaskInfo.class, "getClaimedBy"),
+            "suspendedTime", new LaterGetter(TaskInfo.class, "getSuspendedTime"),
+            "suspendedBy", new LaterGetter(TaskInfo.class, "getSuspendedBy"),
+            "inProgressDueDate", new LaterGetter(TaskInfo.class, "getInProgressStartDueDate"));
 
     private final Flows flows;
 
@@ -24,14 +30,14 @@ final class Tasks {
         Json fields = new Json();
         identity(task, execution).forEach(fields::putKnown);
         changeable(task).forEach(fields::putKnown);
-        return part(task, execution, "created", fields.put("lastUpdateTime", task.getCreateTime()));
+        return part(task, execution, "created", fields.put("lastUpdatedTime", task.getCreateTime()));
     }
 
     /** With nulls: a task may be given back by its assignee. */
     HistoryEvent changed(TaskEntity task, Date time) {
         Json fields = new Json();
         changeable(task).forEach(fields::putAnyway);
-        return part(task, null, "changed", fields.put("lastUpdateTime", time));
+        return part(task, null, "changed", fields.put("lastUpdatedTime", time));
     }
 
     /** Whole, should no earlier part have come through. */
@@ -42,7 +48,7 @@ final class Tasks {
         now.computeIfPresent("state", (field, state) -> "completed");
         now.forEach(fields::putKnown);
         fields.put("endTime", time).put("deleteReason", deleteReason).put("completedBy", userId);
-        return part(task, execution, "ended", fields.put("lastUpdateTime", time));
+        return part(task, execution, "ended", fields.put("lastUpdatedTime", time));
     }
 
     HistoryEvent deleted(TaskInfo task) {
@@ -86,14 +92,5 @@ final class Tasks {
         fields.put("claimTime", task.getClaimTime());
         LATER.forEach((name, getter) -> fields.put(name, getter.of(task)));
         return fields;
-    }
-
-    private static Map<String, LaterGetter> later(String... fields) {
-        Map<String, LaterGetter> getters = new LinkedHashMap<>();
-        for (String field : fields) {
-            String getter = "get" + Character.toUpperCase(field.charAt(0)) + field.substring(1);
-            getters.put(field, new LaterGetter(TaskInfo.class, getter));
-        }
-        return getters;
     }
 }

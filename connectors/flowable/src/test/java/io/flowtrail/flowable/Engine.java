@@ -9,7 +9,8 @@ import org.flowable.engine.impl.cfg.StandaloneProcessEngineConfiguration;
 /** An engine with the processes of the tests, on a database in H2. */
 final class Engine {
     private static final String[] PROCESSES = {
-        "parent", "child", "parallel", "boundary", "terminate", "retried", "dead", "each", "oneByOne", "interrupted", "timed", "straight", "data"
+        "parent", "child", "parallel", "boundary", "terminate", "retried", "dead", "refused", "each", "oneByOne", "interrupted", "timed",
+        "straight", "data"
     };
     private static final int SOON = 200;
     private static final int LOCK = 5000;

@@ -2,6 +2,8 @@ package io.flowtrail.flowable;
 
 import java.util.List;
 import java.util.Map;
+import org.flowable.common.engine.api.FlowableException;
+import org.flowable.common.engine.api.FlowableOptimisticLockingException;
 import org.flowable.engine.ProcessEngine;
 import org.flowable.engine.RuntimeService;
 import org.flowable.engine.TaskService;
@@ -24,6 +26,12 @@ final class Traffic {
     }
 
     void round(int number) {
+        withoutDeletion(number);
+        deleted();
+    }
+
+    /** What an engine without history can do, too. */
+    void withoutDeletion(int number) {
         engine.getIdentityService().setAuthenticatedUserId("gonzo");
         calls(number);
         straight(number);
@@ -34,7 +42,7 @@ final class Traffic {
             runtime.startProcessInstanceByKey(ending, key(number), Map.of("amount", number));
         }
         parallel(number);
-        deleted();
+        refused();
         cancelled(number);
         engine.getIdentityService().setAuthenticatedUserId(null);
     }
@@ -94,6 +102,16 @@ final class Traffic {
         }
     }
 
+    /** An instance that never was: its start is rolled back. */
+    private void refused() {
+        try {
+            runtime.startProcessInstanceByKey("refused");
+            throw new IllegalStateException("this was to fail");
+        } catch (FlowableException rolledBack) {
+            // As it should.
+        }
+    }
+
     /** History that is deleted, with that of the called instance. */
     private void deleted() {
         ProcessInstance parent = runtime.startProcessInstanceByKey("parent", Map.of("amount", 1));
@@ -109,7 +127,20 @@ final class Traffic {
     private void completeAll(ProcessInstance instance, int most) {
         tasks.createTaskQuery().processInstanceId(instance.getId()).list().stream()
                 .limit(most)
-                .forEach(task -> tasks.complete(task.getId()));
+                .forEach(this::complete);
+    }
+
+    /** As often as it takes: jobs of the engine, which leave a multi-instance activity, can be in the way. What failed is not recorded. */
+    private void complete(Task task) {
+        boolean isDone = false;
+        while (!isDone) {
+            try {
+                tasks.complete(task.getId());
+                isDone = true;
+            } catch (FlowableOptimisticLockingException otherWasFaster) {
+                Thread.onSpinWait();
+            }
+        }
     }
 
     private Task task(ProcessInstance instance) {

@@ -5,6 +5,7 @@ pub mod look;
 
 mod audit;
 mod batch;
+mod columns;
 mod copy;
 mod dead_letter;
 mod encode;
@@ -30,6 +31,7 @@ mod special;
 mod stage;
 mod store;
 mod straight;
+mod variable;
 mod write;
 
 pub(crate) use self::held::Holdings;

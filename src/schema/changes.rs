@@ -63,6 +63,13 @@ pub const CHANGES: &[Change] = &[
         index: None,
         sql: include_str!("sql/0007_retention_marks.sql"),
     },
+    Change {
+        number: 8,
+        name: "variables",
+        needs: 1,
+        index: None,
+        sql: include_str!("sql/0008_variables.sql"),
+    },
 ];
 
 /// The number of the last change this program knows.

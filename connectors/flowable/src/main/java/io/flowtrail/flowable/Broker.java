@@ -61,6 +61,14 @@ final class Broker implements AutoCloseable {
         return producer;
     }
 
+    /** Names of Kafka's classes, those of login modules for instance, as they are in this jar. */
+    private static String asPackaged(String value) {
+        // In pieces: whole, it would become what it is replaced with.
+        String published = String.join(".", "org", "apache", "kafka", "");
+        String packaged = KafkaProducer.class.getPackageName().replace("clients.producer", "");
+        return value.replace(published, packaged);
+    }
+
     private KafkaProducer<String, byte[]> make() {
         Map<String, Object> properties = new HashMap<>();
         properties.put(ProducerConfig.CLIENT_ID_CONFIG, "flowtrail-" + settings.source());
@@ -68,7 +76,7 @@ final class Broker implements AutoCloseable {
         properties.put(ProducerConfig.BATCH_SIZE_CONFIG, "65536");
         properties.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, Integer.toString(LARGEST));
         properties.putAll(defaults);
-        properties.putAll(settings.kafka());
+        settings.kafka().forEach((name, value) -> properties.put(name, asPackaged(value)));
         // Not to be had otherwise: the promises rest on them, and the classes for metrics are not in the jar.
         properties.put(ProducerConfig.BOOTSTRAP_SERVERS_CONFIG, settings.bootstrapServers());
         properties.put(ProducerConfig.ACKS_CONFIG, "all");

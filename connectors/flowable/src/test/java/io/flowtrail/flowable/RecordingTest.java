@@ -99,9 +99,11 @@ class RecordingTest {
             List<StepEvent> failed = listened.steps().stream().map(HistoryEvent::getStep).filter(step -> step.getStepId().equals("job:" + job.getId())).toList();
             assertEquals(2, failed.stream().map(StepEvent::getExecution).distinct().count());
             assertEquals("broken", failed.get(0).getTaskName());
-            String error = "{\"message\":\"Error while evaluating expression: ${acts.fail()}\",\"retriesLeft\":%d,\"deadLetter\":%b}";
-            assertEquals(List.of(error.formatted(1, false), error.formatted(0, true)),
-                    failed.stream().map(step -> step.getError().toStringUtf8()).toList());
+            // What lies in between differs from version to version.
+            List<String> errors = failed.stream().map(step -> step.getError().toStringUtf8()).toList();
+            assertTrue(errors.stream().allMatch(error -> error.startsWith("{\"message\":\"Error while evaluating expression: ${acts.fail()}")));
+            assertTrue(errors.get(0).endsWith("\"retriesLeft\":1,\"deadLetter\":false}"));
+            assertTrue(errors.get(1).endsWith("\"retriesLeft\":0,\"deadLetter\":true}"));
         }
     }
 

@@ -6,8 +6,8 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.KafkaException;
-import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.errors.InterruptException;
+import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.flowable.common.engine.impl.cfg.TransactionContext;
 import org.flowable.common.engine.impl.cfg.TransactionState;
@@ -26,6 +26,9 @@ final class AfterCommit implements Outlet {
 
     /** How long the producer may look for a broker before it is asked again, and so how late the end is noticed. */
     private static final Duration ATTEMPT = Duration.ofSeconds(2);
+
+    /** Between two attempts. */
+    private static final Duration PAUSE = Duration.ofMillis(500);
 
     private final Settings settings;
     private final Counters counters;
@@ -88,7 +91,7 @@ final class AfterCommit implements Outlet {
                 }
                 records = queue.take();
             }
-        } catch (InterruptedException | InterruptException closed) {
+        } catch (InterruptedException | InterruptException | IllegalStateException closed) {
             LOG.debug("flowtrail gives up what it has not sent", closed);
         }
     }
@@ -101,25 +104,25 @@ final class AfterCommit implements Outlet {
                 broker.send(record, (metadata, exception) -> done(exception));
             } catch (InterruptException closed) {
                 throw closed;
-            } catch (ConfigException unknownHost) {
-                refused = unknownHost;
             } catch (KafkaException exception) {
-                refused = exception.getCause() instanceof ConfigException ? exception : refused;
-                if (refused == null) {
-                    done(exception);
-                }
+                done(exception);
             }
             if (refused == null) {
                 return;
             }
             sayAway(refused);
-            TimeUnit.MILLISECONDS.sleep(100);
+            if (!(refused instanceof TimeoutException)) {
+                // It has not the rights, or has come out of step, and would never do better.
+                broker.renew();
+            }
+            TimeUnit.MILLISECONDS.sleep(PAUSE.toMillis());
         }
     }
 
     /** Called by the producer's thread when Kafka has answered, and by ours when the producer refuses at once. */
     private void done(Exception exception) {
-        if (exception instanceof TimeoutException && Thread.currentThread() == thread) {
+        boolean isOurs = Thread.currentThread() == thread;
+        if (exception != null && isOurs && !(exception instanceof RecordTooLargeException)) {
             refused = exception;
             return;
         }

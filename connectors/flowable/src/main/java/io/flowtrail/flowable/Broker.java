@@ -38,6 +38,14 @@ final class Broker implements AutoCloseable {
         return producer().send(new ProducerRecord<>(settings.topic(), record.key(), record.value()), done);
     }
 
+    /** Gives the producer up, with what it has not sent; the next record gets a new one. */
+    synchronized void renew() {
+        if (producer != null) {
+            producer.close(Duration.ZERO);
+            producer = null;
+        }
+    }
+
     /** Ends the producer; what it still has is given up when the time is over. */
     synchronized void close(Duration timeout) {
         isClosed = true;

@@ -9,6 +9,7 @@ import java.util.concurrent.Future;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.errors.RecordTooLargeException;
+import org.apache.kafka.common.errors.RetriableException;
 import org.flowable.common.engine.api.FlowableException;
 import org.flowable.common.engine.impl.interceptor.CommandContext;
 import org.flowable.engine.impl.cfg.ProcessEngineConfigurationImpl;
@@ -118,6 +119,9 @@ final class Outbox implements Outlet, HistoryJobHandler {
             throw new FlowableException("flowtrail was interrupted while it waited for Kafka", exception);
         } catch (ExecutionException exception) {
             if (!(exception.getCause() instanceof RecordTooLargeException)) {
+                if (!(exception.getCause() instanceof RetriableException)) {
+                    broker.renew();
+                }
                 throw new FlowableException("flowtrail could not send history, and will try again", exception.getCause());
             }
             // It never gets smaller, and would hold the others of its job back for ever.

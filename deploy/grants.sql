@@ -42,6 +42,12 @@ GRANT SELECT ON steps, flowstate, appstate, ft_superseded_step, ft_run, ft_rewin
     ftv_flow, ftv_step, ftv_running, ftv_stuck, ftv_recent_failure
     TO flowtrail_serve, flowtrail_operate, flowtrail_read;
 GRANT EXECUTE ON FUNCTION ft_json(bytea), ft_ms(interval) TO flowtrail_serve, flowtrail_operate, flowtrail_read;
+GRANT USAGE ON SCHEMA flowable TO flowtrail_serve, flowtrail_operate, flowtrail_read;
+GRANT SELECT ON flowable.act_hi_procinst, flowable.act_hi_actinst, flowable.act_hi_taskinst, flowable.act_hi_varinst
+    TO flowtrail_serve, flowtrail_operate, flowtrail_read;
+GRANT EXECUTE ON FUNCTION flowable.fields(bytea), flowable.as_long(text), flowable.as_integer(text), flowable.as_double(text),
+    flowable.as_utc(text), flowable.ms(timestamp, timestamp), flowable.source(text), flowable.id(text)
+    TO flowtrail_serve, flowtrail_operate, flowtrail_read;
 
 -- Who did what is noted, and how it ended.
 GRANT INSERT, UPDATE ON ft_audit TO flowtrail_serve, flowtrail_operate;

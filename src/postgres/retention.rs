@@ -169,6 +169,8 @@ impl Purge {
                 UNION ALL SELECT 0, 120 + COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
                     + COALESCE(pg_column_size(error), 0) FROM ft_run WHERE flowinstanceid = ANY ($1)
                 UNION ALL SELECT 0, 120 + pg_column_size(data) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, 120 + COALESCE(pg_column_size(value), 0) + COALESCE(pg_column_size(misc), 0)
+                    FROM ft_variable WHERE flowinstanceid = ANY ($1)
             ) SELECT COALESCE(sum(step), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM row";
         self.sized(SQL, flows).await
     }
@@ -187,7 +189,8 @@ impl Purge {
             SELECT f.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(f.run,
                     (SELECT max(s.execution) FROM steps s WHERE s.flowinstanceid = f.flowinstanceid),
                     (SELECT max(s.execution) FROM ft_superseded_step s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid), 0)), now()
+                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid),
+                    (SELECT max(v.run) FROM ft_variable v WHERE v.flowinstanceid = f.flowinstanceid), 0)), now()
             FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
                 JOIN flowstate f ON f.flowinstanceid = u.id AND COALESCE(f.run, 0) = u.run
                     AND (COALESCE(f.phase, 2) = 2) = u.finished AND f.status IS NOT DISTINCT FROM u.status
@@ -211,7 +214,8 @@ impl Purge {
     pub(crate) async fn marked_and_there(&self) -> Result<Vec<String>, Error> {
         let there = "EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.run, 0) < d.before) \
             OR EXISTS (SELECT FROM steps t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.execution, 0) < d.before) \
-            OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before)";
+            OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before) \
+            OR EXISTS (SELECT FROM ft_variable t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before)";
         self.marked_lately(there).await
     }
 
@@ -244,7 +248,9 @@ impl Purge {
             let sql = below(table, "COALESCE(t.execution, 0) < d.before");
             erased.steps += transaction.execute_typed(&sql, &ids).await?;
         }
-        transaction.execute_typed(&below("ft_run", "t.run < d.before"), &ids).await?;
+        for table in ["ft_run", "ft_variable"] {
+            transaction.execute_typed(&below(table, "t.run < d.before"), &ids).await?;
+        }
         // Nothing is left that it would be for, nor does anything come.
         transaction.execute_typed(&below("ft_payload_mark", "t.before <= d.before"), &ids).await?;
         // A fact up to the mark reaches nothing that is left.

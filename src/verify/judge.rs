@@ -115,7 +115,8 @@ fn heard(mut said: FlowFold, held: &Held) -> FlowFold {
 
 /// How many rows events make.
 pub fn rows(said: &FlowFold) -> u64 {
-    let rows = [said.runs.len(), said.steps.len(), said.rewinds.len(), said.snapshots.len(), said.variables.len()];
+    let rows =
+        [said.runs.len(), said.steps.len(), said.rewinds.len(), said.snapshots.len(), said.variables.len()];
     let count = rows.into_iter().sum::<usize>();
     u64::try_from(count).unwrap_or(u64::MAX).saturating_add(said.tombstone.is_some().into())
 }

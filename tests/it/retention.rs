@@ -6,7 +6,7 @@ use flowtrail::{
     config::{Config, RetentionPolicy},
     proto::v1::{
         FlowDeleted, FlowEvent, FlowStatus, HistoryEvent, Phase, Rewind, Snapshot, StepEvent, StepStatus,
-        history_event::Event,
+        VariableEvent, history_event::Event,
     },
     retention::{
         plan::plan,
@@ -51,7 +51,7 @@ impl Made {
         Self { id: id.to_owned(), run: 0, days_ago, status, app: "shop", original }
     }
 
-    /// Two steps, one of which began twice, a snapshot, and a rewind.
+    /// Two steps, one of which began twice, a snapshot, a variable, and a rewind.
     fn events(&self) -> Vec<HistoryEvent> {
         let seconds = jiff::Timestamp::now().as_second() - self.days_ago * DAY;
         let at = |after: i64| Some(pbjson_types::Timestamp { seconds: seconds + after, nanos: 1_000 });
@@ -87,9 +87,19 @@ impl Made {
         };
         let id = self.id.clone();
         let rewind = Rewind { flow_instance_id: id.clone(), from_step: Some(2), before: self.run + 3 };
-        let snapshot = Snapshot { flow_instance_id: id, step_id: "1".to_owned(), data: "{}".into() };
+        let snapshot = Snapshot { flow_instance_id: id.clone(), step_id: "1".to_owned(), data: "{}".into() };
+        let variable = VariableEvent {
+            flow_instance_id: id,
+            run: self.run,
+            name: "total".to_owned(),
+            r#type: "long".to_owned(),
+            value: "41".into(),
+            created_at: at(0),
+            misc: "{}".into(),
+            ..VariableEvent::default()
+        };
         let mut events = vec![flow(Phase::Opened, None), step("1", 1), step("2", 2), step("2", 3)];
-        events.extend([Event::Rewind(rewind), Event::Snapshot(snapshot)]);
+        events.extend([Event::Rewind(rewind), Event::Snapshot(snapshot), Event::Variable(variable)]);
         if self.status != FlowStatus::Started {
             events.push(flow(Phase::Closed, at(10)));
         }
@@ -130,7 +140,8 @@ async fn removed(config: &Config) -> Removed {
 
 /// Ids of which anything is held, marks apart.
 async fn held(client: &Client) -> Vec<String> {
-    let tables = ["flowstate", "steps", "ft_superseded_step", "ft_run", "ft_rewind", "ft_snapshot"];
+    let tables =
+        ["flowstate", "steps", "ft_superseded_step", "ft_run", "ft_rewind", "ft_snapshot", "ft_variable"];
     let ids = tables.map(|table| format!("SELECT flowinstanceid FROM {table}")).join(" UNION ");
     let rows = client.query(&format!("SELECT * FROM ({ids}) AS a ORDER BY 1"), &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()

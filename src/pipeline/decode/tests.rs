@@ -188,7 +188,11 @@ fn variable(event: VariableEvent) -> Result<Decoded, Reject> {
 #[test]
 fn a_variable_has_a_name_and_with_its_scope_that_is_no_longer_than_an_id() {
     let named = |scope: usize, name: usize| {
-        variable(VariableEvent { scope: "s".repeat(scope), name: "n".repeat(name), ..VariableEvent::default() })
+        variable(VariableEvent {
+            scope: "s".repeat(scope),
+            name: "n".repeat(name),
+            ..VariableEvent::default()
+        })
     };
     assert_eq!(named(1, 0).unwrap_err(), Reject::NoId("name"));
     assert!(matches!(named(0, 1).unwrap().event, Event::Variable { scope, .. } if scope.is_empty()));

@@ -14,7 +14,10 @@ impl FlowFold {
             |row: &StepRow| [&row.input, &row.output, &row.data, &row.misc].into_iter().any(Option::is_some);
         self.runs.range(..before).any(|(_, row)| row.input.is_some() || row.output.is_some())
             || self.steps.iter().any(|((_, execution), row)| *execution < before && has_payload(row))
-            || self.variables.values().any(|row| row.run < before && (row.value.is_some() || row.misc.is_some()))
+            || self
+                .variables
+                .values()
+                .any(|row| row.run < before && (row.value.is_some() || row.misc.is_some()))
     }
 
     /// The same without the payloads of runs, executions and variables below this number. Snapshots have no number, and stay.

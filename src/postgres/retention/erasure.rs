@@ -32,6 +32,8 @@ pub struct Rows {
     pub rewinds: u64,
     /// Rows of `ft_snapshot`.
     pub snapshots: u64,
+    /// Rows of `ft_variable`.
+    pub variables: u64,
 }
 
 impl std::ops::AddAssign for Rows {
@@ -42,6 +44,7 @@ impl std::ops::AddAssign for Rows {
         self.superseded += more.superseded;
         self.rewinds += more.rewinds;
         self.snapshots += more.snapshots;
+        self.variables += more.variables;
     }
 }
 
@@ -72,7 +75,8 @@ impl Purge {
             (SELECT count(*) FROM steps WHERE flowinstanceid = ANY ($1)), \
             (SELECT count(*) FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)), \
             (SELECT count(*) FROM ft_rewind WHERE flowinstanceid = ANY ($1)), \
-            (SELECT count(*) FROM ft_snapshot WHERE flowinstanceid = ANY ($1))";
+            (SELECT count(*) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)), \
+            (SELECT count(*) FROM ft_variable WHERE flowinstanceid = ANY ($1))";
         let row = self.client.query_typed_one(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
         let count = |column: usize| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Rows {
@@ -82,6 +86,7 @@ impl Purge {
             superseded: count(3)?,
             rewinds: count(4)?,
             snapshots: count(5)?,
+            variables: count(6)?,
         })
     }
 

@@ -5,7 +5,7 @@
 //! of flows at a time.
 //!
 //! They are the columns `flowinput` and `flowoutput` of runs, `stepdata`, `input`, `output` and `misc` of executions, `misc` of
-//! `flowstate`, and the bytes of snapshots, whose rows stay with their hashes: so one that comes again finds its place taken.
+//! `flowstate`, `value` and `misc` of variables, and the bytes of snapshots, whose rows stay with their hashes: so one that comes again finds its place taken.
 
 use tokio_postgres::{
     Error,
@@ -17,7 +17,7 @@ use super::{Aged, LOCK_EXCLUSIVE, LOCK_SHARED, Marked, Purge, Size, begin};
 use crate::clock;
 
 /// Sets payloads of runs and executions below the mark to null; rows that have none are not touched.
-const STRIP: [&str; 6] = [
+const STRIP: [&str; 7] = [
     "UPDATE steps t SET stepdata = NULL, input = NULL, output = NULL, misc = NULL FROM ft_payload_mark m \
      WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND COALESCE(t.execution, 0) < m.before \
      AND num_nonnulls(t.stepdata, t.input, t.output, t.misc) > 0",
@@ -34,6 +34,9 @@ const STRIP: [&str; 6] = [
     "UPDATE flowstate t SET flowinput = NULL FROM ft_payload_mark m WHERE t.flowinstanceid = ANY ($1) \
      AND m.flowinstanceid = t.flowinstanceid AND COALESCE(t.run, 0) >= m.before AND t.flowinput IS NOT NULL \
      AND EXISTS (SELECT FROM ft_run r WHERE r.flowinstanceid = t.flowinstanceid AND r.run < m.before)",
+    "UPDATE ft_variable t SET value = NULL, misc = NULL FROM ft_payload_mark m \
+     WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND t.run < m.before \
+     AND num_nonnulls(t.value, t.misc) > 0",
     "UPDATE ft_snapshot t SET data = '' FROM ft_payload_mark m JOIN flowstate f USING (flowinstanceid) \
      WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND COALESCE(f.run, 0) < m.before \
      AND octet_length(t.data) > 0",
@@ -50,7 +53,8 @@ impl Purge {
             SELECT f.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(f.run,
                     (SELECT max(s.execution) FROM steps s WHERE s.flowinstanceid = f.flowinstanceid),
                     (SELECT max(s.execution) FROM ft_superseded_step s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid), 0))
+                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid),
+                    (SELECT max(v.run) FROM ft_variable v WHERE v.flowinstanceid = f.flowinstanceid), 0))
             FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
                 JOIN flowstate f ON f.flowinstanceid = u.id AND COALESCE(f.run, 0) = u.run
                     AND (COALESCE(f.phase, 2) = 2) = u.finished AND f.status IS NOT DISTINCT FROM u.status
@@ -119,6 +123,8 @@ impl Purge {
                 UNION ALL SELECT 0, COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
                     FROM ft_run WHERE flowinstanceid = ANY ($1)
                 UNION ALL SELECT 0, pg_column_size(data) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, COALESCE(pg_column_size(value), 0) + COALESCE(pg_column_size(misc), 0)
+                    FROM ft_variable WHERE flowinstanceid = ANY ($1)
             ) SELECT COALESCE(sum(step), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM row";
         self.sized(SQL, flows).await
     }

@@ -62,6 +62,7 @@ pub(super) fn stripped(mut rows: Value) -> Value {
     let columns = |table: &str| match table {
         "steps" | "ft_superseded_step" => &["stepdata", "input", "output", "misc"][..],
         "flowstate" | "ft_run" => &["flowinput", "flowoutput"],
+        "ft_variable" => &["value", "misc"],
         _ => &[],
     };
     for (table, rows) in rows.as_object_mut().unwrap() {

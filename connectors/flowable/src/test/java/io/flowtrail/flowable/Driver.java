@@ -8,8 +8,7 @@ import org.flowable.engine.ProcessEngine;
 
 /**
  * Runs traffic through a real engine with the jar, whose settings are system properties, and writes down what the engine itself has
- * kept. {@code rounds N FOLDER [DATABASE]}; with {@code die-after N} in the place of {@code rounds N} it dies amid its work.
- * {@code cost N LEVEL} measures how fast N instances run at that history level.
+ * kept: {@code rounds N FOLDER [DATABASE]}. {@code cost N LEVEL} measures how fast N instances run at that history level.
  */
 public final class Driver {
     private static final Duration PATIENCE = Duration.ofSeconds(90);
@@ -31,7 +30,6 @@ public final class Driver {
         int rounds = Integer.parseInt(arguments[1]);
         switch (arguments[0]) {
             case "rounds" -> rounds(rounds, Path.of(arguments[2]), arguments.length > 3 ? arguments[3] : Engine.inMemory("driver"));
-            case "die-after" -> dieAfter(rounds, arguments[3]);
             case "cost" -> Cost.measure(arguments[2], rounds);
             default -> throw new IllegalArgumentException("what is " + arguments[0] + "?");
         }
@@ -43,6 +41,7 @@ public final class Driver {
         long begun = System.nanoTime();
         for (int round = 0; round < rounds; round++) {
             traffic.round(round);
+            System.out.println("round " + round);
         }
         System.out.println("rounds " + rounds + " ms " + (System.nanoTime() - begun) / 1_000_000);
         ManagementService jobs = engine.getManagementService();
@@ -52,17 +51,6 @@ public final class Driver {
         long closing = System.nanoTime();
         engine.close();
         System.out.println("closed ms " + (System.nanoTime() - closing) / 1_000_000);
-    }
-
-    private static void dieAfter(int rounds, String database) {
-        ProcessEngine engine = Engine.start(database, "full", true);
-        Traffic traffic = new Traffic(engine);
-        for (int round = 0; round < rounds; round++) {
-            traffic.round(round);
-        }
-        System.out.println("dying");
-        System.out.flush();
-        Runtime.getRuntime().halt(137);
     }
 
     private static void await(String what, BooleanSupplier condition) throws InterruptedException {

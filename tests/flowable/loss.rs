@@ -18,21 +18,33 @@ use crate::{
 /// A port that nobody listens at.
 const NOBODY: &str = "127.0.0.1:1";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_is_killed_loses_nothing_of_its_outbox() {
+/// Kills an engine that looks for outbox rows so often, and has another go on with its database.
+async fn nothing_is_lost_by_a_kill(poll_ms: &str) {
     let Some(driver) = Driver::new("8.0.0", "outbox").await else { return };
-    // Nothing of the first life is sent before its end.
-    let mut first = driver.command(50, &driver.on_disk());
-    first.arg("-").env("JAVA_TOOL_OPTIONS", "-Dflowtrail.outbox.poll-ms=60000");
-    let mut child = first.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let driver = driver.with("outbox.poll-ms", poll_ms);
+    let database = driver.on_disk();
+    // More rounds than it lives to see.
+    let mut command = driver.command(1_000, &database);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
     line_with(&mut said, "round 1").await;
     child.kill().await.unwrap();
-    driver.run(1, &driver.on_disk()).await;
+    let driver = driver.with("outbox.poll-ms", "500");
+    driver.run(1, &database).await;
     collect_all(&driver.config).await;
     let client = servers::connect_to(&driver.config).await;
     let counts = oracle::compare(&client, driver.folder.path()).await;
     assert!(counts[0] >= 3 * 14, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_is_killed_before_it_sends_loses_nothing_of_its_outbox() {
+    nothing_is_lost_by_a_kill("60000").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_is_killed_while_it_sends_loses_nothing_of_its_outbox() {
+    nothing_is_lost_by_a_kill("20").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

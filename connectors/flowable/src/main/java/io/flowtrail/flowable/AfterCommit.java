@@ -70,16 +70,13 @@ final class AfterCommit implements Outlet {
 
     private void offer(Gathered gathered) {
         List<Outgoing> records = gathered.records();
-        boolean isTaken = queue.offer(records);
-        if (isTaken) {
-            counters.queued.add(records.size());
-        } else {
+        // Before it can be sent: what is queued is never less than nothing.
+        counters.queued.add(records.size());
+        if (!queue.offer(records)) {
+            counters.queued.add(-records.size());
             counters.dropped.add(records.size());
-            if (!isFull) {
-                LOG.warn("flowtrail drops history: the queue is full, and Kafka at {} takes none of it", settings.bootstrapServers());
-            }
+            sayFull();
         }
-        isFull = !isTaken;
     }
 
     private void run() {
@@ -130,10 +127,19 @@ final class AfterCommit implements Outlet {
         if (exception == null) {
             counters.sent.increment();
             isAway = false;
+            isFull = false;
         } else {
             counters.failed.increment();
             LOG.warn("flowtrail could not send an event: {}", exception.toString());
         }
+    }
+
+    /** Once until Kafka takes something again. */
+    private void sayFull() {
+        if (!isFull) {
+            LOG.warn("flowtrail drops history: the queue is full, and Kafka at {} is away or too slow", settings.bootstrapServers());
+        }
+        isFull = true;
     }
 
     private void sayAway(Exception exception) {

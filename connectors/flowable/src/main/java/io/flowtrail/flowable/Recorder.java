@@ -176,7 +176,7 @@ final class Recorder {
         }
         Date time = arguments.first(Date.class);
         HistoryEvent event = switch (call) {
-            case "recordTaskCreated" -> tasks.created((TaskEntity) task, execution);
+            case "recordTaskCreated" -> tasks.created((TaskEntity) task, execution, engine.getClock().getCurrentTime());
             case "recordTaskEnd" -> {
                 String user = arguments.count() > 4 ? arguments.textFromEnd(3) : null;
                 yield tasks.ended((TaskEntity) task, execution, user, arguments.textFromEnd(2), time);

@@ -26,11 +26,11 @@ final class Tasks {
         this.flows = flows;
     }
 
-    HistoryEvent created(TaskEntity task, ExecutionEntity execution) {
+    HistoryEvent created(TaskEntity task, ExecutionEntity execution, Date time) {
         Json fields = new Json();
         identity(task, execution).forEach(fields::putKnown);
         changeable(task).forEach(fields::putKnown);
-        return part(task, execution, "created", fields.put("lastUpdatedTime", task.getCreateTime()));
+        return part(task, execution, "created", fields.put("lastUpdatedTime", time));
     }
 
     /** With nulls: a task may be given back by its assignee. */

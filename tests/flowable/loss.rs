@@ -62,13 +62,12 @@ async fn an_engine_whose_kafka_is_away_goes_on_and_says_what_was_dropped() {
     assert!(begun.elapsed() < Duration::from_secs(50), "{ran:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_for_kafka_is_sent_when_it_is_there() {
-    let Some(mut driver) = Driver::new("7.2.0", "after-commit").await else { return };
-    // The topic is made only once the engine waits for it.
+/// Runs an engine that has no topic at first.
+async fn what_waits_is_sent(engine: &'static str, mode: &str) {
+    let Some(mut driver) = Driver::new(engine, mode).await else { return };
     let topic = servers::unique("late");
     driver.config.kafka.topics = vec![topic.clone()];
-    let driver = driver.with("topic", &topic).with("close.timeout-ms", "40000");
+    let driver = driver.with("topic", &topic).with("close.timeout-ms", "40000").with("kafka.max.block.ms", "1000");
     let mut command = driver.command(1, IN_MEMORY);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -80,4 +79,14 @@ async fn what_waits_for_kafka_is_sent_when_it_is_there() {
     collect_all(&driver.config).await;
     let client = servers::connect_to(&driver.config).await;
     oracle::compare(&client, driver.folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_the_queue_is_sent_when_kafka_takes_it() {
+    what_waits_is_sent("7.2.0", "after-commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_the_outbox_is_sent_when_kafka_takes_it() {
+    what_waits_is_sent("6.8.1", "outbox").await;
 }

@@ -48,7 +48,7 @@ public final class FlowtrailConfigurator implements EngineConfigurator {
             LOG.info("flowtrail records nothing: flowtrail.bootstrap.servers is not set");
         } else if (settings.isOutbox()) {
             Outbox outbox = new Outbox(settings, counters);
-            outbox.prepare(engine, settings);
+            outbox.prepare(engine);
             outlet = outbox;
         }
     }

@@ -2,12 +2,14 @@ package io.flowtrail.flowable;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.flowable.common.engine.api.FlowableException;
@@ -35,11 +37,14 @@ final class Outbox implements Outlet, HistoryJobHandler {
     /** How long a job waits for Kafka, holding a transaction open; then it is put back. */
     private static final String WAIT_MS = "20000";
 
+    private final Settings settings;
     private final Counters counters;
     private final Broker broker;
     private JobServiceConfiguration jobs;
+    private volatile boolean isAway;
 
     Outbox(Settings settings, Counters counters) {
+        this.settings = settings;
         this.counters = counters;
         broker = new Broker(settings, Map.of(
                 ProducerConfig.MAX_BLOCK_MS_CONFIG, WAIT_MS,
@@ -48,7 +53,7 @@ final class Outbox implements Outlet, HistoryJobHandler {
     }
 
     /** Has the engine run history jobs, which it does only if it is told before it is set up. */
-    void prepare(ProcessEngineConfigurationImpl engine, Settings settings) {
+    void prepare(ProcessEngineConfigurationImpl engine) {
         List<HistoryJobHandler> handlers = new ArrayList<>();
         Collection<HistoryJobHandler> others = engine.getCustomHistoryJobHandlers();
         if (others != null) {
@@ -101,12 +106,25 @@ final class Outbox implements Outlet, HistoryJobHandler {
     @Override
     public void execute(HistoryJobEntity job, String configuration, CommandContext command, JobServiceConfiguration ofJob) {
         List<Outgoing> records = OutboxRow.read(job.getAdvancedJobHandlerConfigurationByteArrayRef().getBytes(ofJob.getEngineName()));
-        List<Future<RecordMetadata>> answers = new ArrayList<>(records.size());
+        Map<Outgoing, Future<RecordMetadata>> sent = new LinkedHashMap<>();
         for (Outgoing record : records) {
-            answers.add(broker.send(record, null));
+            Future<RecordMetadata> answer = send(record);
+            if (answer.isDone()) {
+                // Refused before it was sent: the others need not wait as long to hear the same.
+                await(record, answer);
+            } else {
+                sent.put(record, answer);
+            }
         }
-        for (int at = 0; at < answers.size(); at++) {
-            await(records.get(at), answers.get(at));
+        sent.forEach(this::await);
+        isAway = false;
+    }
+
+    private Future<RecordMetadata> send(Outgoing record) {
+        try {
+            return broker.send(record, null);
+        } catch (KafkaException exception) {
+            throw putBack(exception);
         }
     }
 
@@ -118,16 +136,29 @@ final class Outbox implements Outlet, HistoryJobHandler {
             Thread.currentThread().interrupt();
             throw new FlowableException("flowtrail was interrupted while it waited for Kafka", exception);
         } catch (ExecutionException exception) {
-            if (!(exception.getCause() instanceof RecordTooLargeException)) {
-                if (!(exception.getCause() instanceof RetriableException)) {
-                    broker.renew();
-                }
-                throw new FlowableException("flowtrail could not send history, and will try again", exception.getCause());
+            if (!(exception.getCause() instanceof RecordTooLargeException tooLarge)) {
+                throw putBack(exception.getCause());
             }
-            // It never gets smaller, and would hold the others of its job back for ever.
-            counters.failed.increment();
-            LOG.error("flowtrail gives up an event of {} with {} bytes: {}", record.key(), record.value().length, exception.getMessage());
+            giveUp(record, tooLarge);
         }
+    }
+
+    /** It never gets smaller, and would hold the others of its job back for ever. */
+    private void giveUp(Outgoing record, RecordTooLargeException exception) {
+        counters.failed.increment();
+        LOG.error("flowtrail gives up an event of {} with {} bytes: {}", record.key(), record.value().length, exception.getMessage());
+    }
+
+    /** By an exception the engine keeps the job, and tries again. */
+    private FlowableException putBack(Throwable exception) {
+        if (!(exception instanceof RetriableException)) {
+            broker.renew();
+        }
+        if (!isAway) {
+            LOG.warn("flowtrail waits for Kafka at {}: {}", settings.bootstrapServers(), exception.toString());
+        }
+        isAway = true;
+        return new FlowableException("flowtrail could not send history, and will try again", exception);
     }
 
     @Override

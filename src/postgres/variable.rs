@@ -13,6 +13,7 @@ use super::{
     columns::{Columns, unfolded},
     copy::Encoder,
     session::Session,
+    stage::qualified,
 };
 use crate::{
     model::{FlowId, VariableRow},
@@ -20,8 +21,7 @@ use crate::{
 };
 
 /// Columns but the key, in the order in which the law compares them, which is that of [`VariableRow`].
-pub(super) const COLUMNS: &str =
-    "run, revision, removed, type, value, variableid, createdat, updatedat, misc";
+const COLUMNS: &str = "run, revision, removed, type, value, variableid, createdat, updatedat, misc";
 
 /// Types of the key and of [`COLUMNS`].
 const TYPES: &str =
@@ -45,7 +45,7 @@ static PUT: LazyLock<String> = LazyLock::new(|| {
          RETURNING t.xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE fresh) FROM put",
         unfolded(TYPES),
         is_later("t", "s"),
-        super::stage::qualified("excluded", COLUMNS),
+        qualified("excluded", COLUMNS),
         is_later("t", "excluded"),
     )
 });

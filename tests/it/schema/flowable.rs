@@ -14,9 +14,9 @@ use tokio_postgres::Client;
 use super::{connect, servers, view_plans::read_whole};
 
 /// Milliseconds after 2026-01-01T00:00:00Z.
-fn at(ms: i64) -> Option<pbjson_types::Timestamp> {
+fn at(ms: i64) -> pbjson_types::Timestamp {
     let (seconds, ms) = (1_767_225_600 + ms.div_euclid(1_000), ms.rem_euclid(1_000));
-    Some(pbjson_types::Timestamp { seconds, nanos: i32::try_from(ms).unwrap() * 1_000_000 })
+    pbjson_types::Timestamp { seconds, nanos: i32::try_from(ms).unwrap() * 1_000_000 }
 }
 
 fn flow(id: &str, phase: Phase) -> FlowEvent {
@@ -63,7 +63,7 @@ fn variable(scope: &str, name: &str, kind: &str, value: &'static str, misc: &'st
         value: value.into(),
         revision: 1_000,
         variable_id: format!("v-{name}"),
-        created_at: at(100),
+        created_at: Some(at(100)),
         misc: misc.into(),
         ..VariableEvent::default()
     }
@@ -71,17 +71,20 @@ fn variable(scope: &str, name: &str, kind: &str, value: &'static str, misc: &'st
 
 /// An instance that calls another one and ends, that other one, one that is cancelled.
 fn instances() -> Vec<Event> {
-    let opened =
-        FlowEvent { user_id: "kermit".to_owned(), started_at: at(0), ..flow("flowable:12", Phase::Opened) };
-    let ended = FlowEvent { ended_at: at(61_500), ..flow("flowable:12", Phase::Closed) };
+    let opened = FlowEvent {
+        user_id: "kermit".to_owned(),
+        started_at: Some(at(0)),
+        ..flow("flowable:12", Phase::Opened)
+    };
+    let ended = FlowEvent { ended_at: Some(at(61_500)), ..flow("flowable:12", Phase::Closed) };
     let called = FlowEvent {
-        started_at: at(2_000),
+        started_at: Some(at(2_000)),
         parent_flow_instance_id: "flowable:12".to_owned(),
         ..flow("flowable:30", Phase::Opened)
     };
     let cancelled = FlowEvent {
-        started_at: at(0),
-        ended_at: at(1),
+        started_at: Some(at(0)),
+        ended_at: Some(at(1)),
         status: FlowStatus::Cancelled.into(),
         ..flow("flowable:40", Phase::Closed)
     };
@@ -113,8 +116,8 @@ fn activities() -> Vec<Event> {
     const CALL: &str =
         r#"{"activityType":"callActivity","processDefinitionId":"order:3:7","executionId":"13"}"#;
     let of = |id: &str, activity: &str, misc, from, to| StepEvent {
-        started_at: at(from),
-        ended_at: at(to),
+        started_at: Some(at(from)),
+        ended_at: Some(at(to)),
         ..step("flowable:12", id, activity, misc)
     };
     let start = r#"{"activityType":"startEvent","processDefinitionId":"order:3:7","executionId":"13","transactionOrder":1}"#;
@@ -176,7 +179,7 @@ fn variables() -> Vec<Event> {
     let changed = VariableEvent {
         value: "9223372036854775807".into(),
         revision: 2_000,
-        updated_at: at(200),
+        updated_at: Some(at(200)),
         misc: r#"{"revision":1,"longValue":9223372036854775807,"executionId":"12"}"#.into(),
         ..total.clone()
     };
@@ -205,7 +208,7 @@ fn others() -> Vec<Event> {
         VariableEvent { flow_instance_id: "flogo".to_owned(), ..variable("", "x", "string", "1", "{}") };
     let odd = r#"{"revision":"first","longValue":1e30,"doubleValue":"much","executionId":["x"]}"#;
     vec![
-        Event::Flow(FlowEvent { started_at: at(0), ..flow("flogo", Phase::Closed) }),
+        Event::Flow(FlowEvent { started_at: Some(at(0)), ..flow("flogo", Phase::Closed) }),
         Event::Step(step("flogo", "1", "task", r#"{"order":1}"#)),
         Event::Step(step("flogo", "2", "task", "\u{1}")),
         Event::Variable(elsewhere),

@@ -67,7 +67,8 @@ async fn what_waits_is_sent(engine: &'static str, mode: &str) {
     let Some(mut driver) = Driver::new(engine, mode).await else { return };
     let topic = servers::unique("late");
     driver.config.kafka.topics = vec![topic.clone()];
-    let driver = driver.with("topic", &topic).with("close.timeout-ms", "40000").with("kafka.max.block.ms", "1000");
+    let driver =
+        driver.with("topic", &topic).with("close.timeout-ms", "40000").with("kafka.max.block.ms", "1000");
     let mut command = driver.command(1, IN_MEMORY);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();

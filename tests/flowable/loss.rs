@@ -91,3 +91,28 @@ async fn what_waits_in_the_queue_is_sent_when_kafka_takes_it() {
 async fn what_waits_in_the_outbox_is_sent_when_kafka_takes_it() {
     what_waits_is_sent("6.8.1", "outbox").await;
 }
+
+/// A variable of 5 000 characters is too large for this producer.
+async fn what_is_too_large_holds_nothing_up(mode: &str) {
+    let Some(driver) = Driver::new("8.0.0", mode).await else { return };
+    let driver = driver.with("kafka.max.request.size", "4000");
+    let ran = driver.run(1, IN_MEMORY).await;
+    let [sent, dropped, failed] = counted(&ran);
+    assert!(sent > 250 && dropped == 0 && failed == 1, "{ran:?}");
+    collect_all(&driver.config).await;
+    let client = servers::connect_to(&driver.config).await;
+    let sql = "SELECT count(*) FILTER (WHERE name_ = 'longText'), count(*) FILTER (WHERE name_ = 'uuid')
+        FROM flowable.act_hi_varinst";
+    let counts = client.query_one(sql, &[]).await.unwrap();
+    assert_eq!((counts.get::<_, i64>(0), counts.get::<_, i64>(1)), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_holds_the_queue_not_up() {
+    what_is_too_large_holds_nothing_up("after-commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_holds_the_outbox_not_up() {
+    what_is_too_large_holds_nothing_up("outbox").await;
+}

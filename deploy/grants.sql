@@ -27,7 +27,7 @@ BEGIN
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO flowtrail_collect, flowtrail_operate', current_database());
 END $$;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON steps, flowstate, ft_superseded_step, ft_run
+GRANT SELECT, INSERT, UPDATE, DELETE ON steps, flowstate, ft_superseded_step, ft_run, ft_variable
     TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT, INSERT, UPDATE ON appstate, ft_tombstone, ft_offset TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT, INSERT, DELETE ON ft_rewind, ft_snapshot TO flowtrail_collect, flowtrail_operate;
@@ -38,10 +38,16 @@ GRANT INSERT ON ft_dead_letter TO flowtrail_collect, flowtrail_operate;
 
 -- Who asks sees all of it, dead letters included: they hold what could not be stored, payloads and all.
 GRANT SELECT ON steps, flowstate, appstate, ft_superseded_step, ft_run, ft_rewind, ft_tombstone, ft_payload_mark, ft_snapshot,
-    ft_offset, ft_gap, ft_dead_letter, ft_audit, ft_schema_change, ft_retention_cutoff,
+    ft_variable, ft_offset, ft_gap, ft_dead_letter, ft_audit, ft_schema_change, ft_retention_cutoff,
     ftv_flow, ftv_step, ftv_running, ftv_stuck, ftv_recent_failure
     TO flowtrail_serve, flowtrail_operate, flowtrail_read;
 GRANT EXECUTE ON FUNCTION ft_json(bytea), ft_ms(interval) TO flowtrail_serve, flowtrail_operate, flowtrail_read;
+GRANT USAGE ON SCHEMA flowable TO flowtrail_serve, flowtrail_operate, flowtrail_read;
+GRANT SELECT ON flowable.act_hi_procinst, flowable.act_hi_actinst, flowable.act_hi_taskinst, flowable.act_hi_varinst
+    TO flowtrail_serve, flowtrail_operate, flowtrail_read;
+GRANT EXECUTE ON FUNCTION flowable.fields(bytea), flowable.as_long(text), flowable.as_integer(text), flowable.as_double(text),
+    flowable.as_utc(text), flowable.ms(timestamp, timestamp), flowable.source(text), flowable.id(text)
+    TO flowtrail_serve, flowtrail_operate, flowtrail_read;
 
 -- Who did what is noted, and how it ended.
 GRANT INSERT, UPDATE ON ft_audit TO flowtrail_serve, flowtrail_operate;

@@ -46,6 +46,7 @@ mod stats;
 mod steps;
 mod timeline;
 mod trouble;
+mod variables;
 
 /// Everything that is asked lies below this.
 pub const BASE: &str = "/api/v1";
@@ -150,6 +151,7 @@ fn reading() -> OpenApiRouter<Api> {
         .routes(routes!(flows::detail))
         .routes(routes!(steps::list))
         .routes(routes!(steps::one))
+        .routes(routes!(variables::list))
         .routes(routes!(timeline::timeline))
         .routes(routes!(me::me))
         .routes(routes!(freshness::freshness))

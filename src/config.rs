@@ -20,6 +20,7 @@ mod redaction;
 mod retention;
 mod sessions;
 mod settings;
+mod tables;
 
 pub(crate) use self::settings::check_service;
 pub use self::{

@@ -6,10 +6,11 @@
 use bytes::Bytes;
 
 use crate::{
-    model::{Micros, Phase, RunRow, StepId, StepRow, Text},
-    pipeline::merge::{FlowTables, Tombstone},
+    model::{Micros, Phase, RunRow, StepId, StepRow, Text, VariableRow},
+    pipeline::merge::{FlowTables, Tombstone, VariableKey},
     proto::v1::{
-        self, FlowDeleted, FlowEvent, HistoryEvent, Rewind, Snapshot, StepEvent, history_event::Event,
+        self, FlowDeleted, FlowEvent, HistoryEvent, Rewind, Snapshot, StepEvent, VariableEvent,
+        history_event::Event,
     },
 };
 
@@ -23,7 +24,8 @@ pub fn lines(flow: &str, tables: &FlowTables) -> Result<Vec<u8>, serde_json::Err
     Ok(lines)
 }
 
-/// The events of a flow: its runs, its executions of steps, what superseded some of them, what was deleted, its snapshots.
+/// The events of a flow: its runs, its executions of steps, what superseded some of them, what was deleted, its snapshots,
+/// its variables.
 pub fn events(flow: &str, tables: &FlowTables) -> Vec<HistoryEvent> {
     let mut events = Vec::new();
     if tables.runs.is_empty() {
@@ -49,6 +51,7 @@ pub fn events(flow: &str, tables: &FlowTables) -> Vec<HistoryEvent> {
         let step_id = step.as_ref().map(|step| step.as_str().to_owned()).unwrap_or_default();
         Event::Snapshot(Snapshot { flow_instance_id: flow.to_owned(), step_id, data: data.clone() })
     }));
+    events.extend(tables.variables.iter().map(|(key, row)| variable(flow, key, row)));
     events.into_iter().map(|event| HistoryEvent { event: Some(event) }).collect()
 }
 
@@ -99,6 +102,23 @@ fn step(flow: &str, id: &StepId, execution: i64, row: &StepRow) -> Event {
     };
     event.set_phase(phase(row.phase));
     Event::Step(event)
+}
+
+fn variable(flow: &str, (scope, name): &VariableKey, row: &VariableRow) -> Event {
+    Event::Variable(VariableEvent {
+        flow_instance_id: flow.to_owned(),
+        run: row.run,
+        scope: scope.to_string(),
+        name: name.to_string(),
+        r#type: text(row.kind.as_ref()),
+        value: bytes(row.value.as_ref()),
+        revision: row.revision,
+        removed: row.removed,
+        variable_id: text(row.id.as_ref()),
+        created_at: row.created.map(time),
+        updated_at: row.updated.map(time),
+        misc: bytes(row.misc.as_ref()),
+    })
 }
 
 fn phase(phase: Phase) -> v1::Phase {

@@ -8,7 +8,7 @@ mod time;
 
 pub use event::{AppSwitch, Event};
 pub use ids::{FlowId, MAX_ID_BYTES, Offset, Partition, StepId};
-pub use row::{AppRow, Phase, RunRow, StepRow};
+pub use row::{AppRow, Phase, RunRow, StepRow, VariableRow};
 pub use state::RunState;
 pub use time::Micros;
 pub(crate) use time::millis;

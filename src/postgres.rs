@@ -5,6 +5,7 @@ pub mod look;
 
 mod audit;
 mod batch;
+mod columns;
 mod copy;
 mod dead_letter;
 mod encode;
@@ -14,6 +15,7 @@ mod gap;
 mod held;
 mod law;
 mod left_out;
+mod marks;
 mod offset;
 mod offset_reader;
 mod plain;
@@ -30,6 +32,7 @@ mod special;
 mod stage;
 mod store;
 mod straight;
+mod variable;
 mod write;
 
 pub(crate) use self::held::Holdings;

@@ -39,6 +39,7 @@ pub fn key(event: &HistoryEvent) -> String {
         Some(Event::Rewind(e)) => e.flow_instance_id.clone(),
         Some(Event::FlowDeleted(e)) => e.flow_instance_id.clone(),
         Some(Event::Snapshot(e)) => e.flow_instance_id.clone(),
+        Some(Event::Variable(e)) => e.flow_instance_id.clone(),
         Some(Event::App(e)) => format!("{}/{}", e.user_id, e.app_name),
         None => String::new(),
     }

@@ -14,6 +14,7 @@ mod mask;
 mod path;
 mod text;
 mod tokens;
+mod variable;
 
 use std::{fmt, sync::Arc};
 

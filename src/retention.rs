@@ -14,8 +14,6 @@ mod policy;
 pub mod run;
 pub mod schedule;
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
 pub use self::at_once::Sparing;
@@ -65,18 +63,20 @@ pub enum RetentionError {
     )]
     Held(u32),
     /// Flows can't be archived, so they stay.
-    #[error("cannot archive to {}; the flows stay", path.display())]
+    #[error("cannot archive to {place}; the flows stay")]
     Archive {
-        /// The file or folder.
-        path: PathBuf,
+        /// The folder or bucket.
+        place: String,
         /// What went wrong.
         source: std::io::Error,
     },
     /// A file of the archive can't be read, or not be written anew.
-    #[error("cannot look for flows in {}; their rows stay until that is put right and they are erased once more", path.display())]
+    #[error(
+        "cannot look for flows in {place}; their rows stay until that is put right and they are erased once more"
+    )]
     Archived {
-        /// The file or folder.
-        path: PathBuf,
+        /// The file, or the folder or bucket.
+        place: String,
         /// What went wrong.
         source: std::io::Error,
     },

@@ -40,7 +40,7 @@ macro_rules! files {
 }
 
 /// Each file with its name; a test holds it to what lies in the folder.
-const FILES: [(&str, &[u8]); 38] = files![
+const FILES: [(&str, &[u8]); 39] = files![
     "api.js",
     "bars.js",
     "compare.js",
@@ -78,6 +78,7 @@ const FILES: [(&str, &[u8]); 38] = files![
     "timeline.js",
     "token.js",
     "toolbar.js",
+    "variables.js",
     "views.css",
 ];
 

@@ -81,7 +81,7 @@ pub(crate) struct Again {
 
 /// Rows of the history's tables that were written since the database was made.
 const WRITTEN: &str = "SELECT COALESCE(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables \
-    WHERE relname ~ '^(steps|flowstate)_p[0-9]+$' OR relname IN ('steps', 'flowstate', 'appstate', 'ft_run', 'ft_superseded_step', 'ft_rewind', 'ft_tombstone', 'ft_snapshot')";
+    WHERE relname ~ '^(steps|flowstate)_p[0-9]+$' OR relname IN ('steps', 'flowstate', 'appstate', 'ft_run', 'ft_superseded_step', 'ft_rewind', 'ft_tombstone', 'ft_snapshot', 'ft_variable')";
 
 /// What it took to compare all of the topic with the tables.
 #[derive(Debug, Serialize)]

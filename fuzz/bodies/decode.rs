@@ -84,7 +84,8 @@ fn clean_stays_clean(event: &Event) {
         | Event::Step { flow, .. }
         | Event::Rewind { flow, .. }
         | Event::Deleted { flow, .. }
-        | Event::Snapshot { flow, .. } => flow.as_str(),
+        | Event::Snapshot { flow, .. }
+        | Event::Variable { flow, .. } => flow.as_str(),
         Event::App(_) => "",
     };
     let again = event::written(event).encode_to_vec().into();

@@ -32,6 +32,15 @@ pub(crate) fn check(event: &Event, limit: usize) {
             }
             assert!(data.len() <= fields.limit);
         }
+        Event::Variable { flow, scope, name, row } => {
+            id(flow.as_str());
+            id(&format!("{scope}{name}"));
+            assert!(!name.is_empty());
+            fields.texts(&[&row.kind, &row.id]);
+            fields.payloads(&[&row.value, &row.misc]);
+            times(&[row.created, row.updated]);
+            assert!(!row.removed || row.value.is_none(), "{row:?}");
+        }
         Event::App(AppSwitch { user, app, row }) => {
             id(app);
             if !user.is_empty() {
@@ -105,6 +114,20 @@ pub(crate) fn written(event: &Event) -> v1::HistoryEvent {
             flow_instance_id: flow.to_string(),
             step_id: step.as_ref().map(ToString::to_string).unwrap_or_default(),
             data: data.clone(),
+        }),
+        Event::Variable { flow, scope, name, row } => Wire::Variable(v1::VariableEvent {
+            flow_instance_id: flow.to_string(),
+            run: row.run,
+            scope: scope.to_string(),
+            name: name.to_string(),
+            r#type: text(row.kind.as_ref()),
+            value: row.value.clone().unwrap_or_default(),
+            revision: row.revision,
+            removed: row.removed,
+            variable_id: text(row.id.as_ref()),
+            created_at: row.created.map(time),
+            updated_at: row.updated.map(time),
+            misc: row.misc.clone().unwrap_or_default(),
         }),
         Event::App(AppSwitch { user, app, row }) => Wire::App(v1::AppEvent {
             user_id: user.to_string(),

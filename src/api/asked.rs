@@ -9,7 +9,7 @@ use utoipa::{IntoParams, openapi::RefOr};
 use super::trouble::Trouble;
 use crate::{
     clock,
-    postgres::read::{Cursor, Filter, StepCursor},
+    postgres::read::{Cursor, Filter, StepCursor, VariableCursor},
     when,
 };
 
@@ -189,6 +189,18 @@ impl Place for StepCursor {
     }
 }
 
+impl Place for VariableCursor {
+    fn told(&self) -> String {
+        format!("{}~{}{}", self.scope.len(), self.scope, self.name)
+    }
+
+    fn read(told: &str) -> Option<Self> {
+        let (length, both) = told.split_once('~')?;
+        let (scope, name) = both.split_at_checked(length.parse().ok()?)?;
+        Some(Self { scope: scope.to_owned(), name: name.to_owned() })
+    }
+}
+
 fn place(start: Option<Timestamp>, id: &str) -> String {
     let micros = start.map(|start| start.as_microsecond().to_string());
     format!("{}~{id}", micros.unwrap_or_default())
@@ -253,6 +265,17 @@ mod tests {
         }
         for wrong in ["", "x", "x~y", "99999999999999999999~y"] {
             assert_eq!(Cursor::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_place_among_variables_is_read_as_it_was_told() {
+        for (scope, name) in [("", "a~b"), ("execution:1~", "é"), ("é", "")] {
+            let cursor = VariableCursor { scope: scope.to_owned(), name: name.to_owned() };
+            assert_eq!(VariableCursor::read(&cursor.told()), Some(cursor));
+        }
+        for wrong in ["", "x~y", "9~y", "1~é"] {
+            assert_eq!(VariableCursor::read(wrong), None, "{wrong}");
         }
     }
 

@@ -70,6 +70,8 @@ pub(crate) enum EventKind {
     Deleted,
     /// The state of a flow before a step.
     Snapshot,
+    /// A variable.
+    Variable,
 }
 
 impl Posted {
@@ -140,6 +142,7 @@ impl Posted {
                 let step = step.as_ref().map(|step| step.as_str().to_owned());
                 Self { kind: EventKind::Snapshot, step, ..blank }
             }
+            Event::Variable { row, .. } => Self { kind: EventKind::Variable, run: Some(row.run), ..blank },
             Event::App(_) => return None,
         })
     }
@@ -175,7 +178,7 @@ pub(super) fn oddities(decoded: &Result<Decoded, Reject>) -> Vec<&'static str> {
 pub(crate) struct PostedFilter {
     /// Flow instance id.
     pub(crate) id: Option<String>,
-    /// What they speak of: flow, step, rewind, deleted, snapshot.
+    /// What they speak of: flow, step, rewind, deleted, snapshot, variable.
     #[param(inline)]
     pub(crate) kind: Option<EventKind>,
     /// Flow name.

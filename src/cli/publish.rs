@@ -48,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", requires = "file")]
     from: Option<Format>,
 
-    /// The file to read; - is standard input
+    /// The file to read; - is standard input, and a URL is what retention archived in object storage
     #[arg(requires = "from")]
     file: Option<PathBuf>,
 

@@ -1,6 +1,6 @@
 //! `flowtrail retention`: what has been kept long enough.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -80,12 +80,14 @@ struct RunArgs {
 Examples:
   flowtrail retention readmit archive/2026-08-24/*.ndjson.gz
   zcat archive/2026-08-24/*.ndjson.gz | flowtrail publish --from json -
+  flowtrail retention readmit s3://bucket/prefix/2026-08-24
+  flowtrail publish --from json s3://bucket/prefix/2026-08-24
 
 The next run removes them again, unless a policy keeps them. Noted in ft_audit.")]
 struct Readmit {
-    /// Archived files
+    /// Archived files; in object storage a file or a day, by its URL
     #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+    files: Vec<String>,
 }
 
 const SHARES: [Column<Share>; 8] = [
@@ -185,13 +187,11 @@ async fn remove(args: RunArgs, config: &Config) -> anyhow::Result<()> {
 }
 
 async fn readmit(args: Readmit, config: &Config) -> anyhow::Result<()> {
-    let mut flows = Vec::new();
+    let mut flows = BTreeSet::new();
     for file in &args.files {
-        let ids = archive::flows_of(file).with_context(|| format!("cannot read {}", file.display()))?;
-        flows.extend(ids);
+        flows.extend(archive::flows_of(file).with_context(|| format!("cannot read {file}"))?);
     }
-    flows.sort_unstable();
-    flows.dedup();
+    let flows: Vec<String> = flows.into_iter().collect();
     let readmitted = retention::readmit(config, &actor(), &flows).await?;
     output::hint(&format!("{readmitted} of {} flows may be stored again; publish them now", flows.len()));
     Ok(())

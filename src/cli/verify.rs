@@ -83,12 +83,16 @@ fn word(kind: Kind) -> &'static str {
 
 fn what(found: &Difference) -> String {
     let key = &found.row.key;
+    let variable = key.name.as_deref().map(|name| match key.scope.as_deref() {
+        Some(scope) if !scope.is_empty() => format!("variable {name} of {scope}"),
+        _ => format!("variable {name}"),
+    });
     let number = key.number.map(|number| format!("number {number}"));
     let hash = key.hash.as_ref().map(|hash| format!("hash {hash}"));
     let columns = found.row.columns.iter();
     let columns = columns
         .map(|differing| format!("{} is {}, not {}", differing.column, differing.stored, differing.wanted));
-    let parts: Vec<String> = number.into_iter().chain(hash).chain(columns).collect();
+    let parts: Vec<String> = variable.into_iter().chain(number).chain(hash).chain(columns).collect();
     if parts.is_empty() { "-".to_owned() } else { parts.join("; ") }
 }
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
-use serde::Deserialize;
 use toml::Value;
 
-use super::settings::Raw;
+use super::{settings::Raw, tables::tables};
 
 /// What a rule may say.
 const FIELDS: [&str; 4] = ["app", "path", "key", "action"];
@@ -54,39 +53,11 @@ pub enum RedactionAction {
     Hash,
 }
 
-/// One value of a rule.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Word {
-    Text(String),
-    Other(serde::de::IgnoredAny),
-}
-
 /// Rules as a file has them, or as a JSON array of objects.
 pub(super) fn rules(raw: Raw) -> Result<Vec<RedactionRule>, String> {
     const WANTED: &str = "want a list of rules, each with path or key";
-    let tables = match raw {
-        Raw::Tables(tables) => tables,
-        Raw::List(texts) if texts.is_empty() => Vec::new(),
-        // What is wrong with it may be quoted by the parser, and be anything.
-        Raw::Text(json) => {
-            json_tables(&json).ok_or_else(|| format!("{WANTED}, as a JSON array of objects"))?
-        }
-        _ => return Err(WANTED.to_owned()),
-    };
-    let rules = tables.into_iter().zip(1..);
+    let rules = tables(raw, WANTED)?.into_iter().zip(1..);
     rules.map(|(table, number)| rule(table).map_err(|why| format!("rule {number}: {why}"))).collect()
-}
-
-fn json_tables(json: &str) -> Option<Vec<BTreeMap<String, Raw>>> {
-    let tables: Vec<BTreeMap<String, Word>> = serde_json::from_str(json).ok()?;
-    let raw = |word| match word {
-        Word::Text(text) => Raw::Text(text),
-        Word::Other(_) => Raw::Other("something else"),
-    };
-    let table =
-        |table: BTreeMap<String, Word>| table.into_iter().map(|(name, word)| (name, raw(word))).collect();
-    Some(tables.into_iter().map(table).collect())
 }
 
 fn rule(mut table: BTreeMap<String, Raw>) -> Result<RedactionRule, String> {

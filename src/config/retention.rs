@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
-use serde::Deserialize;
 use toml::Value;
 
-use super::settings::Raw;
+use super::{settings::Raw, tables::tables};
 use crate::span;
 
 /// What a policy may say.
@@ -25,8 +24,8 @@ pub struct Retention {
     pub audit: Option<Duration>,
     /// How long it is remembered which flows went; at least as long as topics keep records. `None`: for ever.
     pub remember: Option<Duration>,
-    /// Folder that flows are written to before they go; empty: none.
-    pub archive_dir: String,
+    /// Folder, or URL in object storage, that flows are written to before they go; empty: none.
+    pub archive: String,
     /// How often one of the collectors runs the policies; `None`: never.
     pub every: Option<Duration>,
     /// So many flows are removed in one transaction.
@@ -40,7 +39,7 @@ impl Default for Retention {
             dead_letters: None,
             audit: None,
             remember: Some(Duration::from_hours(30 * 24)),
-            archive_dir: String::new(),
+            archive: String::new(),
             every: None,
             batch_flows: 500,
         }
@@ -105,27 +104,10 @@ impl Share {
     }
 }
 
-/// One value of a policy.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Word {
-    Text(String),
-    Switch(bool),
-    List(Vec<String>),
-    Other(serde::de::IgnoredAny),
-}
-
 /// Policies as a file has them, or as a JSON array of objects.
 pub(super) fn policies(raw: Raw) -> Result<Vec<RetentionPolicy>, String> {
     const WANTED: &str = "want a list of policies, each with name and age";
-    let tables = match raw {
-        Raw::Tables(tables) => tables,
-        Raw::List(texts) if texts.is_empty() => Vec::new(),
-        Raw::Text(json) => {
-            json_tables(&json).ok_or_else(|| format!("{WANTED}, as a JSON array of objects"))?
-        }
-        _ => return Err(WANTED.to_owned()),
-    };
+    let tables = tables(raw, WANTED)?;
     let mut read: Vec<RetentionPolicy> = Vec::with_capacity(tables.len());
     for (table, number) in tables.into_iter().zip(1..) {
         let policy = policy(table).map_err(|why| format!("policy {number}: {why}"))?;
@@ -135,19 +117,6 @@ pub(super) fn policies(raw: Raw) -> Result<Vec<RetentionPolicy>, String> {
         read.push(policy);
     }
     Ok(read)
-}
-
-fn json_tables(json: &str) -> Option<Vec<BTreeMap<String, Raw>>> {
-    let tables: Vec<BTreeMap<String, Word>> = serde_json::from_str(json).ok()?;
-    let raw = |word| match word {
-        Word::Text(text) => Raw::Text(text),
-        Word::Switch(on) => Raw::Word(on.to_string()),
-        Word::List(texts) => Raw::List(texts),
-        Word::Other(_) => Raw::Other("something else"),
-    };
-    let table =
-        |table: BTreeMap<String, Word>| table.into_iter().map(|(name, word)| (name, raw(word))).collect();
-    Some(tables.into_iter().map(table).collect())
 }
 
 fn policy(mut table: BTreeMap<String, Raw>) -> Result<RetentionPolicy, String> {
@@ -194,6 +163,23 @@ fn read_age(text: &str) -> Result<Duration, String> {
 pub(super) fn read_span(text: &str) -> Result<Duration, String> {
     let read = span::span(text.trim()).filter(|span| !span.is_zero());
     read.ok_or_else(|| format!("want a span like 36h, 14d or 12w, not \"{text}\""))
+}
+
+/// A folder, or the URL of a bucket and of where in it.
+pub(super) fn check_archive(text: &str) -> Result<(), String> {
+    const SCHEMES: [&str; 4] = ["file", "s3", "gs", "az"];
+    let Some((scheme, rest)) = text.split_once("://") else { return Ok(()) };
+    if !SCHEMES.contains(&scheme) {
+        return Err("want a folder, or a URL that begins with s3://, gs://, az:// or file://".to_owned());
+    }
+    if rest.contains(['@', '?', '#']) {
+        return Err("want a bucket and where in it only; credentials belong in the environment".to_owned());
+    }
+    let (bucket, _) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() != (scheme == "file") {
+        return Err("want file:///FOLDER, or s3://BUCKET/PREFIX".to_owned());
+    }
+    Ok(())
 }
 
 /// Policies as a file would have them.
@@ -257,6 +243,21 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[test]
+    fn an_archive_is_a_folder_or_a_bucket_without_credentials() {
+        for right in
+            ["", "archive", "/var/a@b", "file:///var/archive", "s3://bucket", "gs://bucket/a/b", "az://c/"]
+        {
+            assert_eq!(check_archive(right), Ok(()), "{right}");
+        }
+        for wrong in
+            ["http://host/", "s3:///prefix", "file://folder", "s3://key:secret@bucket/", "az://c/?sig=secret"]
+        {
+            let why = check_archive(wrong).unwrap_err();
+            assert!(!why.contains("secret"), "{why}");
+        }
     }
 
     #[test]

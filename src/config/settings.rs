@@ -193,7 +193,10 @@ pub(super) const SETTINGS: [Setting; 59] = [
     Setting { key: "retention.dead_letters", slot: |c| Slot::Span(&mut c.retention.dead_letters) },
     Setting { key: "retention.audit", slot: |c| Slot::Span(&mut c.retention.audit) },
     Setting { key: "retention.remember", slot: |c| Slot::Span(&mut c.retention.remember) },
-    Setting { key: "retention.archive_dir", slot: |c| Slot::Text(&mut c.retention.archive_dir, |_| Ok(())) },
+    Setting {
+        key: "retention.archive",
+        slot: |c| Slot::Text(&mut c.retention.archive, retention::check_archive),
+    },
     Setting { key: "retention.every", slot: |c| Slot::Span(&mut c.retention.every) },
     Setting {
         key: "retention.batch_flows",

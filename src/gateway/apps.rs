@@ -73,6 +73,7 @@ impl Apps {
             }
             Some(Event::Step(step)) => self.lock().flows.contains(&step.flow_instance_id),
             Some(Event::Snapshot(snapshot)) => self.lock().flows.contains(&snapshot.flow_instance_id),
+            Some(Event::Variable(variable)) => self.lock().flows.contains(&variable.flow_instance_id),
             _ => false,
         }
     }

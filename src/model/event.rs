@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{AppRow, FlowId, RunRow, StepId, StepRow, Text};
+use super::{AppRow, FlowId, RunRow, StepId, StepRow, Text, VariableRow};
 
 /// What a runtime said, checked and cleaned: ids are there, text has no NUL, times fit, a phase is set.
 ///
@@ -54,6 +54,17 @@ pub enum Event {
         /// The runtime's own bytes.
         data: Bytes,
     },
+    /// A variable was set or removed.
+    Variable {
+        /// Flow instance.
+        flow: FlowId,
+        /// What has it, by the runtime's own id; empty if that is the instance.
+        scope: Text,
+        /// Name, never empty.
+        name: Text,
+        /// How it was left.
+        row: Box<VariableRow>,
+    },
     /// An app's history was switched on or off.
     App(AppSwitch),
 }
@@ -66,7 +77,8 @@ impl Event {
             | Self::Step { flow, .. }
             | Self::Rewind { flow, .. }
             | Self::Deleted { flow, .. }
-            | Self::Snapshot { flow, .. } => Some(flow),
+            | Self::Snapshot { flow, .. }
+            | Self::Variable { flow, .. } => Some(flow),
             Self::App(_) => None,
         }
     }

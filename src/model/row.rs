@@ -1,4 +1,4 @@
-//! Rows: what is known of one run of a flow, of one execution of a step, of an app.
+//! Rows: what is known of one run of a flow, of one execution of a step, of a variable, of an app.
 //!
 //! An event is the row that it alone would make; [`crate::pipeline::merge`] joins rows of one key.
 
@@ -96,6 +96,30 @@ pub struct StepRow {
     pub error: Option<Bytes>,
     /// The runtime's own record of the step.
     pub data: Option<Bytes>,
+}
+
+/// A variable as it was last set or removed. Ordered as the merge law picks the last: the fields in this order, `None` lowest,
+/// text and bytes by bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VariableRow {
+    /// Run that set it.
+    pub run: i64,
+    /// Revision; a greater one is a later one.
+    pub revision: i64,
+    /// It is gone; then it has no value.
+    pub removed: bool,
+    /// The runtime's word for what the value is.
+    pub kind: Option<Text>,
+    /// Value.
+    pub value: Option<Bytes>,
+    /// The runtime's own id of it.
+    pub id: Option<Text>,
+    /// When it was created.
+    pub created: Option<Micros>,
+    /// When it was changed.
+    pub updated: Option<Micros>,
+    /// What else the runtime said.
+    pub misc: Option<Bytes>,
 }
 
 /// Whether an app's history is to be kept, as last switched. Ordered as the merge law picks the last:

@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use self::clean::Cleaner;
 use crate::{
-    model::{AppRow, AppSwitch, Event, FlowId, MAX_ID_BYTES, Phase, RunRow, StepId, StepRow},
+    model::{AppRow, AppSwitch, Event, FlowId, MAX_ID_BYTES, Phase, RunRow, StepId, StepRow, VariableRow},
     proto::{
         sliced::{self, history_event::Event as Wire},
         v1,
@@ -185,6 +185,7 @@ fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner
             data: clean.payload(e.data).unwrap_or_default(),
         },
         Wire::App(e) => app(e, clean)?,
+        Wire::Variable(e) => variable(e, key, clean)?,
     })
 }
 
@@ -241,6 +242,29 @@ fn step(e: sliced::StepEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result
         (row.end, row.output, row.error) = (None, None, None);
     }
     Ok(Event::Step { flow, step, execution: e.execution, row })
+}
+
+fn variable(e: sliced::VariableEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+    let flow = flow_id(e.flow_instance_id, key, clean)?;
+    let scope = clean.id(e.scope, "scope")?.unwrap_or_default();
+    let name = clean.id(e.name, "name")?.ok_or(Reject::NoId("name"))?;
+    // They are a key together with the flow's id, and a key has room for two ids.
+    let bytes = scope.len() + name.len();
+    if bytes > MAX_ID_BYTES {
+        return Err(Reject::IdTooLong { name: "scope and name", bytes });
+    }
+    let row = Box::new(VariableRow {
+        run: e.run,
+        revision: e.revision,
+        removed: e.removed,
+        kind: clean.text(e.r#type, "type"),
+        value: clean.payload(e.value).filter(|_| !e.removed),
+        id: clean.text(e.variable_id, "variable_id"),
+        created: clean.time(e.created_at),
+        updated: clean.time(e.updated_at),
+        misc: clean.payload(e.misc),
+    });
+    Ok(Event::Variable { flow, scope, name, row })
 }
 
 fn app(e: sliced::AppEvent, clean: &mut Cleaner) -> Result<Event, Reject> {

@@ -17,13 +17,16 @@ use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
 pub use self::settle::{FlowTables, ShownRun, Tables};
-use crate::model::{AppRow, Event, FlowId, Micros, Phase, RunRow, StepId, StepRow, Text};
+use crate::model::{AppRow, Event, FlowId, Micros, Phase, RunRow, StepId, StepRow, Text, VariableRow};
 
 /// Key of an execution within its flow: step and execution number.
 pub type ExecutionKey = (StepId, i64);
 
 /// Key of a snapshot within its flow: step, if the runtime said, and SHA-256 of the bytes.
 pub type SnapshotKey = (Option<StepId>, [u8; 32]);
+
+/// Key of a variable within its flow: scope, empty for the instance itself, and name.
+pub type VariableKey = (Text, Text);
 
 /// Executions below `before` of the steps numbered `from` and up (`None`: of all steps) are superseded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +85,8 @@ pub struct FlowFold {
     pub tombstone: Option<Tombstone>,
     /// Distinct snapshots.
     pub snapshots: BTreeMap<SnapshotKey, Bytes>,
+    /// Variables as they were last set or removed.
+    pub variables: BTreeMap<VariableKey, Box<VariableRow>>,
 }
 
 impl FlowFold {
@@ -103,17 +108,19 @@ impl FlowFold {
             && self.steps.keys().all(|(_, execution)| tombstone.covers(*execution))
             && self.rewinds.iter().all(|fact| tombstone.covers_fact(fact))
             && (self.snapshots.is_empty() || tombstone == Tombstone::Forever)
+            && self.variables.values().all(|variable| tombstone.covers(variable.run))
     }
 
-    /// The least number above all of its runs and executions, and where a run's number is its start, as Flogo's are, above
-    /// those of steps that began before its end.
+    /// The least number above all of its runs, executions and runs of variables, and where a run's number is its start, as
+    /// Flogo's are, above those of steps that began before its end.
     pub fn number_above(&self) -> i64 {
         let runs = self.runs.iter().map(|(&run, row)| match (row.start, row.end) {
             (Some(start), Some(end)) if start.get() == run => end.get().max(run),
             _ => run,
         });
         let executions = self.steps.keys().map(|(_, execution)| *execution);
-        runs.chain(executions).max().unwrap_or(0).max(0).saturating_add(1)
+        let variables = self.variables.values().map(|variable| variable.run);
+        runs.chain(executions).chain(variables).max().unwrap_or(0).max(0).saturating_add(1)
     }
 
     /// Joins what two sets of events say of one flow.
@@ -127,6 +134,9 @@ impl FlowFold {
         self.rewinds.extend(other.rewinds);
         self.tombstone = max(self.tombstone, other.tombstone);
         self.snapshots.extend(other.snapshots);
+        for (variable, row) in other.variables {
+            put(&mut self.variables, variable, row, later);
+        }
     }
 }
 
@@ -163,11 +173,10 @@ impl Fold {
                 let key = (step, Sha256::digest(&data).into());
                 self.flows.entry(flow).or_default().snapshots.insert(key, data).is_none()
             }
-            Event::App(switch) => put(&mut self.apps, (switch.user, switch.app), switch.row, |old, new| {
-                if new > *old {
-                    *old = new;
-                }
-            }),
+            Event::Variable { flow, scope, name, row } => {
+                put(&mut self.flows.entry(flow).or_default().variables, (scope, name), row, later)
+            }
+            Event::App(switch) => put(&mut self.apps, (switch.user, switch.app), switch.row, later),
         }
     }
 }
@@ -183,6 +192,13 @@ fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: V, merge: impl FnOnce(
             merge(taken.get_mut(), row);
             false
         }
+    }
+}
+
+/// Takes the other in its place if that is the later one.
+fn later<T: Ord>(mine: &mut T, other: T) {
+    if *mine < other {
+        *mine = other;
     }
 }
 
@@ -249,9 +265,7 @@ impl StepRow {
 
 /// A name: fills in when missing, is never blanked; where two disagree, the greater bytes.
 fn greatest<T: Ord>(mine: &mut Option<T>, other: Option<T>) {
-    if *mine < other {
-        *mine = other;
-    }
+    later(mine, other);
 }
 
 /// A start: the least that is known.

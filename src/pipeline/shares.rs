@@ -98,7 +98,8 @@ impl Owners {
         for (id, flow) in &fold.flows {
             let owner = self.owner(id.as_str(), flow);
             let share = shares.entry(owner).or_default();
-            share.rows += u64::try_from(flow.runs.len() + flow.steps.len()).unwrap_or(u64::MAX);
+            let rows = flow.runs.len() + flow.steps.len() + flow.variables.len();
+            share.rows += u64::try_from(rows).unwrap_or(u64::MAX);
             share.bytes += sizes.by_key.get(id.as_str().as_bytes()).copied().unwrap_or(0);
         }
         let known: u64 = shares.values().map(|share| share.bytes).sum();

@@ -157,7 +157,8 @@ fn unit(event: Event) -> Unit {
         | Event::Step { flow, .. }
         | Event::Rewind { flow, .. }
         | Event::Deleted { flow, .. }
-        | Event::Snapshot { flow, .. } => Unit::Flow(flow),
+        | Event::Snapshot { flow, .. }
+        | Event::Variable { flow, .. } => Unit::Flow(flow),
         Event::App(switch) => Unit::App(switch.user, switch.app),
     }
 }

@@ -403,7 +403,8 @@ fn prepare(HandedOver { gathered, trace }: HandedOver, ledger: &Ledger) -> Optio
 }
 
 fn count_rows(tally: &Tally) {
-    for (table, ops) in [("steps", tally.steps), ("flowstate", tally.flows)] {
+    for (table, ops) in [("steps", tally.steps), ("flowstate", tally.flows), ("ft_variable", tally.variables)]
+    {
         let Ops { insert, update, unchanged, kept_out, left_out } = ops;
         metrics::rows(table, RowOp::Insert, insert);
         metrics::rows(table, RowOp::Update, update);

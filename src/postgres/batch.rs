@@ -51,6 +51,8 @@ pub struct Tally {
     pub steps: Ops,
     /// Rows of `flowstate`.
     pub flows: Ops,
+    /// Rows of `ft_variable`.
+    pub variables: Ops,
     /// Rows that came to `ft_superseded_step`.
     pub superseded: u64,
     /// Dead letters that were new.
@@ -93,6 +95,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, more: Self) {
         self.steps += more.steps;
         self.flows += more.flows;
+        self.variables += more.variables;
         self.superseded += more.superseded;
         self.dead_letters += more.dead_letters;
         self.ways += more.ways;

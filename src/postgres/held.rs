@@ -9,7 +9,7 @@ use tokio_postgres::{
 };
 
 use crate::{
-    model::{AppRow, Micros, Offset, Partition, Phase, RunRow, StepId, StepRow, Text},
+    model::{AppRow, Micros, Offset, Partition, Phase, RunRow, StepId, StepRow, Text, VariableRow},
     pipeline::merge::{Fact, FlowTables, ShownRun, Tombstone},
 };
 
@@ -91,6 +91,7 @@ impl Holdings {
             "ft_rewind",
             "ft_tombstone",
             "ft_snapshot",
+            "ft_variable",
         ];
         let ids = tables.map(|table| format!("SELECT flowinstanceid FROM {table}"));
         let none: [(&str, Type); 0] = [];
@@ -204,7 +205,7 @@ pub(super) async fn of_flows(moment: &Transaction<'_>, flows: &[&str]) -> Result
              WHERE flowinstanceid = ANY ($1)"
     );
     let ask = |sql: &str| query(moment, sql.to_owned(), flows);
-    let (steps, shown, runs, facts, tombstones, bare, snapshots) = tokio::try_join!(
+    let (steps, shown, runs, facts, tombstones, bare, snapshots, variables) = tokio::try_join!(
         ask(&steps),
         ask(&shown),
         ask(&runs),
@@ -219,6 +220,10 @@ pub(super) async fn of_flows(moment: &Transaction<'_>, flows: &[&str]) -> Result
         ask(
             "SELECT flowinstanceid, stepid, hash, sha256(data) = hash OR octet_length(data) = 0 FROM ft_snapshot \
              WHERE flowinstanceid = ANY ($1)"
+        ),
+        ask(
+            "SELECT flowinstanceid, run, revision, removed, createdat, updatedat, scope, name, type, value, variableid, misc \
+             FROM ft_variable WHERE flowinstanceid = ANY ($1)"
         ),
     )?;
     let mut held: HashMap<Text, Held> = HashMap::with_capacity(shown.len());
@@ -236,21 +241,29 @@ pub(super) async fn of_flows(moment: &Transaction<'_>, flows: &[&str]) -> Result
         let fact = Fact { from: row.try_get(1)?, before: row.try_get(2)? };
         of(&mut held, row)?.tables.facts.insert(fact);
     }
-    for row in &tombstones {
-        let before = row.try_get::<_, Option<i64>>(1)?;
-        let held = of(&mut held, row)?;
-        held.tables.tombstone = Some(before.map_or(Tombstone::Forever, Tombstone::Before));
-        held.removed = row.try_get(2)?;
-    }
-    for row in &bare {
-        let held = of(&mut held, row)?;
-        held.bare_below = Some(row.try_get(1)?);
-        held.bare_soon = row.try_get(2)?;
-    }
     for row in &snapshots {
         add_snapshot(&mut of(&mut held, row)?.tables, row)?;
     }
+    for row in &variables {
+        add_variable(&mut of(&mut held, row)?.tables, row)?;
+    }
+    add_marks(&mut held, &tombstones, &bare)?;
     Ok(held)
+}
+
+fn add_marks(held: &mut HashMap<Text, Held>, tombstones: &[Row], bare: &[Row]) -> Result<(), Error> {
+    for row in tombstones {
+        let before = row.try_get::<_, Option<i64>>(1)?;
+        let held = of(held, row)?;
+        held.tables.tombstone = Some(before.map_or(Tombstone::Forever, Tombstone::Before));
+        held.removed = row.try_get(2)?;
+    }
+    for row in bare {
+        let held = of(held, row)?;
+        held.bare_below = Some(row.try_get(1)?);
+        held.bare_soon = row.try_get(2)?;
+    }
+    Ok(())
 }
 
 async fn query(moment: &Transaction<'_>, sql: String, flows: &[&str]) -> Result<Vec<Row>, Error> {
@@ -340,6 +353,24 @@ fn add_snapshot(tables: &mut FlowTables, row: &Row) -> Result<(), Error> {
     // A hash of another length is none of ours: it can't be what any event says.
     let hash = hash.try_into().unwrap_or([0; 32]);
     tables.snapshots.insert((step, hash), if is_whole { Bytes::new() } else { Bytes::from_static(b"?") });
+    Ok(())
+}
+
+fn add_variable(tables: &mut FlowTables, row: &Row) -> Result<(), Error> {
+    let mut fields = Fields::of(row, 6)?;
+    let key = (fields.text().unwrap_or_default(), fields.text().unwrap_or_default());
+    let variable = VariableRow {
+        run: row.try_get(1)?,
+        revision: row.try_get(2)?,
+        removed: row.try_get(3)?,
+        created: time(row, 4)?,
+        updated: time(row, 5)?,
+        kind: fields.text(),
+        value: fields.bytes(),
+        id: fields.text(),
+        misc: fields.bytes(),
+    };
+    tables.variables.insert(key, Box::new(variable));
     Ok(())
 }
 

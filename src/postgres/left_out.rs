@@ -2,21 +2,23 @@
 
 use tokio_postgres::Error;
 
-use super::session::Session;
+use super::{
+    marks::{mark_bare, mark_removed},
+    session::Session,
+};
 use crate::{model::FlowId, pipeline::merge::FlowFold};
 
-/// As retention marks what it removes; a deletion that a runtime said stays what it is.
-const PUT_REMOVED: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, before, removedat) \
-    SELECT u.*, now() FROM unnest($1::text[], $2::bigint[]) AS u(flow, before) \
-    ON CONFLICT (flowinstanceid) DO UPDATE SET before = GREATEST(t.before, excluded.before), removedat = excluded.removedat \
-    WHERE t.before IS NOT NULL";
+/// As retention marks what it removes.
+const PUT_REMOVED: &str = mark_removed!("SELECT * FROM unnest($1::text[], $2::bigint[])");
+
+/// Nobody looks whether variables of a flow are stored before it is left out.
+const DROP_VARIABLES: &str = "DELETE FROM ft_variable v USING ft_tombstone d WHERE v.flowinstanceid = ANY ($1) \
+    AND d.flowinstanceid = ANY (ARRAY[v.flowinstanceid]) AND v.run < d.before";
 
 /// As retention marks flows whose payloads it has yet to take: its next run looks for what was stored of them before.
-const PUT_BARE: &str = "INSERT INTO ft_payload_mark AS m (flowinstanceid, before) \
-    SELECT * FROM unnest($1::text[], $2::bigint[]) \
-    ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before, removedat = NULL WHERE m.before < excluded.before";
+const PUT_BARE: &str = mark_bare!("SELECT * FROM unnest($1::text[], $2::bigint[])");
 
-/// Writes the marks of flows of which no row is stored, sorted by id, in the transaction that is open.
+/// Writes the marks of flows of which no row is stored, but for variables, sorted by id, in the transaction that is open.
 ///
 /// That is done beside other lanes. Where events of one flow lie in several partitions, another lane may store rows of it at
 /// this very moment; retention's next run looks for such rows.
@@ -27,7 +29,7 @@ pub(super) async fn put_removed<'a>(
     let (ids, marks): (Vec<&str>, Vec<i64>) =
         flows.map(|(flow, fold)| (flow.as_str(), fold.number_above())).unzip();
     if !ids.is_empty() {
-        session.execute(PUT_REMOVED, &[&ids, &marks]).await?;
+        session.execute_all(&[(PUT_REMOVED, &[&ids, &marks]), (DROP_VARIABLES, &[&ids])]).await?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ use super::{
     session::{Parameters, Session},
     snapshot,
     stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, qualified, stage},
-    straight,
+    straight, variable,
     write::{LOCK, LOCK_SHARED},
 };
 use crate::{model::FlowId, pipeline::merge::FlowFold};
@@ -146,14 +146,17 @@ pub(super) async fn write<'a>(
         return Ok(Plain::Raced);
     }
     snapshot::put(session, plan.plain.iter().copied()).await?;
+    tally.variables += variable::put(session, plan.plain.iter().copied()).await?;
     left_out::put_removed(session, plan.left_out.iter().copied()).await?;
     tally.steps.unchanged += plan.same_steps;
     tally.flows.unchanged += plan.same_runs;
     tally.steps.kept_out += plan.kept_out_steps;
     tally.flows.kept_out += plan.kept_out_runs;
+    tally.variables.kept_out += plan.kept_out_variables;
     for (_, fold) in &plan.left_out {
         tally.steps.left_out += count_of(fold.steps.len());
         tally.flows.left_out += count_of(fold.runs.len());
+        tally.variables.left_out += count_of(fold.variables.len());
     }
     Ok(Plain::Written(plan.special))
 }
@@ -186,6 +189,7 @@ struct Plan<'a, 'f> {
     /// So many are not stored again.
     kept_out_steps: u64,
     kept_out_runs: u64,
+    kept_out_variables: u64,
 }
 
 impl<'a: 'f, 'f> Plan<'a, 'f> {
@@ -195,6 +199,7 @@ impl<'a: 'f, 'f> Plan<'a, 'f> {
             if found.kept_out {
                 plan.kept_out_steps += count_of(fold.steps.len());
                 plan.kept_out_runs += count_of(fold.runs.len());
+                plan.kept_out_variables += count_of(fold.variables.len());
                 continue;
             }
             if found.is_nothing() && to_leave_out.contains(flow) {

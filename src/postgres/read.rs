@@ -29,6 +29,7 @@ mod shown;
 mod statement;
 mod step_line;
 mod stored;
+mod variable;
 
 pub use self::{
     app::{AppState, app_states},
@@ -44,13 +45,14 @@ pub use self::{
     over::{GridStep, SlowTask, slow_tasks, steps_of},
     payload::{Content, Payload},
     rerun::{Standing, another_rerun, reruns, standing},
-    show::{Flow, Run, State, Step, show},
+    show::{Flow, Run, State, Step, Value, show},
     shown::{Shown, first_start, shown},
     step_line::{
         Execution, HashedStep, StepCursor, StepFilter, StepLine, WholeStep, executions, hashed_steps, steps,
         whole_step,
     },
     stored::stored_flow,
+    variable::{Variable, VariableCursor, VariableFilter, variables},
 };
 
 /// That a flow or a step failed, as [`RunState::of`] has it, of a table with the columns `status` and `error`.

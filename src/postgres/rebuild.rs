@@ -4,7 +4,7 @@ use tokio_postgres::{Client, Error};
 
 /// Whether the history holds any row.
 pub async fn holds_rows(client: &Client) -> Result<bool, Error> {
-    let sql = "SELECT EXISTS (SELECT FROM steps) OR EXISTS (SELECT FROM flowstate)";
+    let sql = "SELECT EXISTS (SELECT FROM steps) OR EXISTS (SELECT FROM flowstate) OR EXISTS (SELECT FROM ft_variable)";
     client.query_one(sql, &[]).await?.try_get(0)
 }
 

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{try_join, try_join_all, try_join3};
 use jiff::Timestamp;
 use tokio_postgres::{
     Client, Error, Row, Transaction,
@@ -16,6 +17,7 @@ use tokio_postgres::{
 };
 
 use super::{
+    marks::{mark_bare, mark_removed},
     read::Utc,
     write::{LOCK, LOCK_EXCLUSIVE, LOCK_SHARED},
 };
@@ -60,11 +62,18 @@ pub(crate) struct Marked {
     pub(crate) waited: Duration,
 }
 
-/// Rows that were erased.
+/// What goes of flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Payloads,
+}
+
+/// What was taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Erased {
+pub(crate) struct Taken {
     pub(crate) flows: u64,
-    /// Shown and superseded executions.
+    /// Shown and superseded executions that were erased.
     pub(crate) steps: u64,
 }
 
@@ -82,6 +91,20 @@ pub(crate) enum Kept {
     Audit,
     /// Marks of flows that went, and what a replay brought back of such a flow's snapshots. Those of erased flows stay.
     Marks,
+}
+
+/// Flows that are still as they were read, and a number above all that is stored of each.
+macro_rules! stored {
+    () => {
+        "SELECT s.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(s.run,
+                (SELECT max(e.execution) FROM steps e WHERE e.flowinstanceid = s.flowinstanceid),
+                (SELECT max(e.execution) FROM ft_superseded_step e WHERE e.flowinstanceid = s.flowinstanceid),
+                (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = s.flowinstanceid),
+                (SELECT max(v.run) FROM ft_variable v WHERE v.flowinstanceid = s.flowinstanceid), 0))
+            FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
+                JOIN flowstate s ON s.flowinstanceid = u.id AND COALESCE(s.run, 0) = u.run
+                    AND (COALESCE(s.phase, 2) = 2) = u.finished AND s.status IS NOT DISTINCT FROM u.status"
+    };
 }
 
 /// A session that removes what has been kept long enough.
@@ -169,6 +192,8 @@ impl Purge {
                 UNION ALL SELECT 0, 120 + COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
                     + COALESCE(pg_column_size(error), 0) FROM ft_run WHERE flowinstanceid = ANY ($1)
                 UNION ALL SELECT 0, 120 + pg_column_size(data) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, 120 + COALESCE(pg_column_size(value), 0) + COALESCE(pg_column_size(misc), 0)
+                    FROM ft_variable WHERE flowinstanceid = ANY ($1)
             ) SELECT COALESCE(sum(step), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM row";
         self.sized(SQL, flows).await
     }
@@ -179,28 +204,21 @@ impl Purge {
         Ok(Size { steps, bytes })
     }
 
-    /// Marks flows that are still as they were read; `None` if the lock could not be had within a second.
+    /// Marks flows that are still as they were read; `None` if the lock could not be had within a second. Of those whose
+    /// payloads are to go only such as have any.
     ///
-    /// What comes to a flow later with a run or an execution above all that is stored now belongs to a re-run, and is kept.
-    pub(crate) async fn mark(&mut self, flows: &[Aged]) -> Result<Option<Marked>, Error> {
-        const SQL: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, before, removedat)
-            SELECT f.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(f.run,
-                    (SELECT max(s.execution) FROM steps s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(s.execution) FROM ft_superseded_step s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid), 0)), now()
-            FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
-                JOIN flowstate f ON f.flowinstanceid = u.id AND COALESCE(f.run, 0) = u.run
-                    AND (COALESCE(f.phase, 2) = 2) = u.finished AND f.status IS NOT DISTINCT FROM u.status
-            ON CONFLICT (flowinstanceid) DO UPDATE SET before = GREATEST(t.before, excluded.before),
-                removedat = excluded.removedat WHERE t.before IS NOT NULL
-            RETURNING flowinstanceid";
-        let asked = clock::monotonic();
-        let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
+    /// What comes to a flow later with a run or an execution above all that is stored now belongs to a re-run, and is kept
+    /// whole.
+    pub(crate) async fn mark(&mut self, part: Part, flows: &[Aged]) -> Result<Option<Marked>, Error> {
+        let sql = match part {
+            Part::Whole => mark_removed!(stored!()),
+            Part::Payloads => mark_bare!(stored!()),
+        };
+        let Some((transaction, waited)) = begin_alone(&mut self.client, self.table).await? else {
             return Ok(None);
         };
-        let waited = asked.elapsed();
         let read = Read::of(flows);
-        let rows = transaction.query_typed(SQL, &read.parameters()).await?;
+        let rows = transaction.query_typed(sql, &read.parameters()).await?;
         let flows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         transaction.commit().await?;
         Ok(Some(Marked { flows, waited }))
@@ -211,7 +229,8 @@ impl Purge {
     pub(crate) async fn marked_and_there(&self) -> Result<Vec<String>, Error> {
         let there = "EXISTS (SELECT FROM flowstate t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.run, 0) < d.before) \
             OR EXISTS (SELECT FROM steps t WHERE t.flowinstanceid = d.flowinstanceid AND COALESCE(t.execution, 0) < d.before) \
-            OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before)";
+            OR EXISTS (SELECT FROM ft_run t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before) \
+            OR EXISTS (SELECT FROM ft_variable t WHERE t.flowinstanceid = d.flowinstanceid AND t.run < d.before)";
         self.marked_lately(there).await
     }
 
@@ -234,35 +253,31 @@ impl Purge {
 
     /// Erases what flows have below their marks, in one transaction; `None` if the law's lock could not be had within a
     /// second. Repeating it changes nothing.
-    pub(crate) async fn erase(&mut self, flows: &[&str]) -> Result<Option<Erased>, Error> {
+    pub(crate) async fn erase(&mut self, flows: &[&str]) -> Result<Option<Taken>, Error> {
         let ids: [(&(dyn ToSql + Sync), Type); 1] = [(&flows, Type::TEXT_ARRAY)];
         // The number of re-runs of an original is counted anew, which nobody else may do meanwhile.
         let lock = if self.name_originals(flows).await? { LOCK_EXCLUSIVE } else { LOCK_SHARED };
         let Some(transaction) = begin(&mut self.client, lock, self.table).await? else { return Ok(None) };
-        let mut erased = Erased::default();
-        for table in ["steps", "ft_superseded_step"] {
-            let sql = below(table, "COALESCE(t.execution, 0) < d.before");
-            erased.steps += transaction.execute_typed(&sql, &ids).await?;
-        }
-        transaction.execute_typed(&below("ft_run", "t.run < d.before"), &ids).await?;
-        // Nothing is left that it would be for, nor does anything come.
-        transaction.execute_typed(&below("ft_payload_mark", "t.before <= d.before"), &ids).await?;
-        // A fact up to the mark reaches nothing that is left.
-        transaction.execute_typed(&below("ft_rewind", "t.before <= d.before"), &ids).await?;
-        let sql = format!(
+        let below = BELOW.each_ref().map(|(table, is_below)| below(table, is_below));
+        let flows_below = format!(
             "{} RETURNING t.rerunofflowinstanceid",
-            below("flowstate", "COALESCE(t.run, 0) < d.before")
+            self::below("flowstate", "COALESCE(t.run, 0) < d.before")
         );
-        let gone = transaction.query_typed(&sql, &ids).await?;
-        erased.flows = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        // All of them are sent at once; Postgres takes them one after the other, in this order.
+        let (counts, gone, _) = try_join3(
+            try_join_all(below.iter().map(|sql| transaction.execute_typed(sql, &ids))),
+            transaction.query_typed(&flows_below, &ids),
+            transaction.execute_typed(ERASE_SNAPSHOTS, &ids),
+        )
+        .await?;
         let originals = gone.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Option<String>>, _>>()?;
         let originals: Vec<String> = originals.into_iter().flatten().collect();
         if !originals.is_empty() {
             transaction.execute_typed(COUNT_RERUNS, &[(&originals, Type::TEXT_ARRAY)]).await?;
         }
-        transaction.execute_typed(ERASE_SNAPSHOTS, &ids).await?;
         transaction.commit().await?;
-        Ok(Some(erased))
+        let flows = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        Ok(Some(Taken { flows, steps: counts.iter().take(EXECUTIONS).sum() }))
     }
 
     /// Takes the marks of flows away: what is published of them is stored again, payloads too. Says how many were
@@ -357,6 +372,20 @@ impl<'a> Read<'a> {
     }
 }
 
+/// What a mark reaches of each table but `flowstate`, executions first: what is below it; the facts and marks up to it, which
+/// reach nothing that is left.
+const BELOW: [(&str, &str); 6] = [
+    ("steps", "COALESCE(t.execution, 0) < d.before"),
+    ("ft_superseded_step", "COALESCE(t.execution, 0) < d.before"),
+    ("ft_run", "t.run < d.before"),
+    ("ft_variable", "t.run < d.before"),
+    ("ft_payload_mark", "t.before <= d.before"),
+    ("ft_rewind", "t.before <= d.before"),
+];
+
+/// So many of [`BELOW`] are tables of executions.
+const EXECUTIONS: usize = 2;
+
 /// Removes rows of flows that are below the flows' marks.
 fn below(table: &str, is_below: &str) -> String {
     format!(
@@ -384,15 +413,45 @@ const FORGET: &str = "WITH forgotten AS (
             AND NOT EXISTS (SELECT FROM flowstate f WHERE f.flowinstanceid = t.flowinstanceid)
     ) SELECT count(*) FROM forgotten";
 
+/// What is committed is not waited for until it is on the disk. A crash takes back the end of what was done, and the next run
+/// does that again; the note that is made when all is done is waited for, and everything before it is there then.
+const UNWAITED: &str = "SET LOCAL synchronous_commit = off";
+
 /// Begins a transaction with the law's lock; `None` if that could not be had in time.
 async fn begin<'a>(client: &'a mut Client, lock: &str, table: i32) -> Result<Option<Transaction<'a>>, Error> {
     let transaction = client.transaction().await?;
-    let key: [(&(dyn ToSql + Sync), Type); 2] = [(&LOCK, Type::INT4), (&table, Type::INT4)];
-    match transaction.query_typed_one(lock, &key).await {
-        Ok(_) => Ok(Some(transaction)),
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
+    let ((), is_had) =
+        try_join(transaction.batch_execute(UNWAITED), is_had(&transaction, lock, table)).await?;
+    Ok(is_had.then_some(transaction))
+}
+
+/// The same with no batch beside it, and how long those that were under way were waited for: not at all if there was none,
+/// however long Postgres takes to say so.
+async fn begin_alone(client: &mut Client, table: i32) -> Result<Option<(Transaction<'_>, Duration)>, Error> {
+    const TRY: &str = "SELECT pg_try_advisory_xact_lock($1, $2)";
+    let transaction = client.transaction().await?;
+    let key = key(&table);
+    let ((), tried) =
+        try_join(transaction.batch_execute(UNWAITED), transaction.query_typed_one(TRY, &key)).await?;
+    if tried.try_get(0)? {
+        return Ok(Some((transaction, Duration::ZERO)));
+    }
+    let asked = clock::monotonic();
+    let is_had = is_had(&transaction, LOCK_EXCLUSIVE, table).await?;
+    Ok(is_had.then(|| (transaction, asked.elapsed())))
+}
+
+/// Whether the law's lock could be had in time.
+async fn is_had(transaction: &Transaction<'_>, lock: &str, table: i32) -> Result<bool, Error> {
+    match transaction.query_typed_one(lock, &key(&table)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+fn key(table: &i32) -> [(&(dyn ToSql + Sync), Type); 2] {
+    [(&LOCK, Type::INT4), (table, Type::INT4)]
 }
 
 /// Seconds by which the stored cut-offs are behind what policies say now, which come as names and cut-offs; a policy that

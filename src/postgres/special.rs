@@ -24,6 +24,7 @@ use super::{
     session::{Parameters, Session},
     snapshot,
     stage::{RUN_COLUMNS, Run, STEP_COLUMNS, Step, Stored, qualified, stage},
+    variable,
     write::{LOCK, LOCK_EXCLUSIVE},
 };
 use crate::{
@@ -66,7 +67,7 @@ const STRIP_STAGED: [&str; 2] = [
 ];
 
 /// What a deletion removes of what is stored; runs go with [`DROP_RUNS`].
-const DROP_STORED: [&str; 5] = [
+const DROP_STORED: [&str; 6] = [
     "DELETE FROM ft_payload_mark t USING ft_stage_flow f, ft_tombstone d \
      WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
      AND (d.before IS NULL OR t.before <= d.before)",
@@ -82,6 +83,9 @@ const DROP_STORED: [&str; 5] = [
     "DELETE FROM ft_snapshot t USING ft_stage_flow f, ft_tombstone d \
      WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
      AND d.before IS NULL",
+    "DELETE FROM ft_variable t USING ft_stage_flow f, ft_tombstone d \
+     WHERE d.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) AND t.flowinstanceid = ANY (ARRAY[f.flowinstanceid]) \
+     AND (d.before IS NULL OR t.run < d.before)",
 ];
 
 /// Rewinds that the tombstone leaves.
@@ -319,6 +323,7 @@ pub(super) async fn write(
     }
     session.execute_all(&calls).await?;
     snapshot::put(session, flows.iter().copied()).await?;
+    tally.variables += variable::put(session, flows.iter().copied()).await?;
     put_rows(session, !steps.is_empty(), !stays_single.is_empty(), tally).await?;
     Ok(())
 }

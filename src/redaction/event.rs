@@ -19,6 +19,7 @@ macro_rules! redact {
                     Some(Event::Flow(flow)) => flow.redact(rules),
                     Some(Event::Step(step)) => step.redact(rules),
                     Some(Event::Snapshot(snapshot)) => snapshot.redact(rules),
+                    Some(Event::Variable(variable)) => variable.redact(rules),
                     Some(Event::Rewind(_) | Event::FlowDeleted(_) | Event::App(_)) | None => Looked::IntoAll,
                 }
             }
@@ -34,6 +35,12 @@ macro_rules! redact {
             fn redact(&mut self, rules: &Rules) -> Looked {
                 let Self { data, input, output, error, misc, .. } = self;
                 rules.fields(b"", [data, input, output, error, misc])
+            }
+        }
+
+        impl Redact for $contract::VariableEvent {
+            fn redact(&mut self, rules: &Rules) -> Looked {
+                rules.variable(self.name.as_ref(), &mut self.value, &mut self.misc)
             }
         }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::proto::v1::{FlowEvent, Snapshot, StepEvent, history_event::Event};
+use crate::proto::v1::{FlowEvent, Snapshot, StepEvent, VariableEvent, history_event::Event};
 
 const SALT: &str = "a salt of sixteen bytes or more";
 
@@ -218,4 +218,43 @@ fn the_last_of_many_rules_counts_too() {
 fn the_salt_is_not_shown() {
     let rules = hashing("k");
     assert!(!format!("{rules:?} {:?}", rules.hasher).contains(SALT));
+}
+
+/// What becomes of a variable's value and of what else is kept of it.
+fn variable(rules: &Rules, name: &str, value: &'static [u8]) -> (Vec<u8>, String, Looked) {
+    let misc = Bytes::from_static(br#"{"textValue":"hunter2"}"#);
+    let event =
+        VariableEvent { name: name.to_owned(), value: value.into(), misc, ..VariableEvent::default() };
+    let mut event = HistoryEvent { event: Some(Event::Variable(event)) };
+    let looked = rules.redact(&mut event);
+    let once = event.clone();
+    assert_eq!(rules.redact(&mut event), Looked::IntoAll);
+    assert_eq!(event, once);
+    let Some(Event::Variable(event)) = event.event else { panic!("{event:?}") };
+    (event.value.to_vec(), String::from_utf8(event.misc.to_vec()).unwrap(), looked)
+}
+
+#[test]
+fn the_name_of_a_variable_is_a_key_and_its_text_stands_without_quotes() {
+    let rules = masking(&["*password", "$.order.card", "pin"]);
+    let kept = r#"{"textValue":"hunter2"}"#;
+    for (name, value, wanted, misc) in [
+        ("userPassword", &b"hunter2"[..], &b"***"[..], r#""***""#),
+        ("pin", b"1234", br#""***""#, r#""***""#),
+        ("say \"pin\"", b"1234", b"1234", kept),
+        ("order", br#"{"card": 1, "n":2}"#, br#"{"card": "***", "n":2}"#, r#""***""#),
+        ("other", br#"{"card": 1, "a": [{"PIN":3}]}"#, br#"{"card": 1, "a": [{"PIN":"***"}]}"#, r#""***""#),
+        ("note", b"a plain text", b"a plain text", kept),
+        ("amount", b"1.50", b"1.50", kept),
+    ] {
+        let got = variable(&rules, name, value);
+        assert_eq!(got, (wanted.to_vec(), misc.to_owned(), Looked::IntoAll), "{name}");
+    }
+    // What was to be JSON, or is no text, can't be looked into.
+    for value in [&b"{\"card\": 1"[..], b"\xff\xfe"] {
+        assert_eq!(variable(&rules, "order", value).0, br#""***""#);
+        assert_eq!(variable(&rules, "order", value).2, Looked::NotIntoAll);
+    }
+    let (hashed, ..) = variable(&hashing("pin"), "pin", b"one two");
+    assert_eq!(hashed, redacted(&hashing("pin"), r#"{"pin":"one two"}"#).into_bytes()[8..8 + 71]);
 }

@@ -55,6 +55,7 @@ pub(super) fn renamed(
         Wire::Rewind(rewind) => rewind.flow_instance_id = id,
         Wire::FlowDeleted(deleted) => deleted.flow_instance_id = id,
         Wire::Snapshot(snapshot) => snapshot.flow_instance_id = id,
+        Wire::Variable(variable) => variable.flow_instance_id = id,
         Wire::App(_) => return None,
     }
     Some((fresh, event.encode_to_vec()))

@@ -60,6 +60,8 @@ pub struct Stored {
     pub steps: Ops,
     /// Rows of `flowstate`, likewise.
     pub flows: Ops,
+    /// Rows of `ft_variable`.
+    pub variables: Ops,
     /// Rows that came to `ft_superseded_step`.
     pub superseded: u64,
     /// Dead letters that were not kept before.
@@ -180,10 +182,10 @@ async fn run(
             return Err(if stop.is_cancelled() { ReplayError::Stopped } else { ReplayError::Died });
         }
     }
-    let Tally { steps, flows, superseded, dead_letters, .. } =
+    let Tally { steps, flows, variables, superseded, dead_letters, .. } =
         *tally.lock().unwrap_or_else(PoisonError::into_inner);
     let (group, read) = (job.group.clone(), reading.progress.read());
-    Ok(Stored { group, partitions: parts, read, replayed, steps, flows, superseded, dead_letters })
+    Ok(Stored { group, partitions: parts, read, replayed, steps, flows, variables, superseded, dead_letters })
 }
 
 /// A lease for each stretch, from what is stored of the replay, over all lanes in turn.

@@ -1,20 +1,31 @@
 //! Flows on their way out, as files that `flowtrail publish --from json` takes.
 //!
-//! Below the folder there is one for each day on which flows started, UTC; in it a file for each chunk of flows that went:
-//! gzip of one event a line, as proto3 JSON. A file has its name only once all of it is on the disk, and flows are erased
-//! only after that. Files may be joined with `cat`. What was archived twice, since a run was killed, is stored once.
+//! An archive has a folder for each day on which flows started, UTC; in it files for each chunk of flows that went: gzip of
+//! one event a line, as proto3 JSON. A file has its name only once all of it is kept, on the disk or by object storage, and
+//! flows are erased only after that. Files may be joined with `cat`. What was archived twice, since a run was killed, is
+//! stored once.
+
+#[cfg(feature = "object-storage")]
+mod bucket;
+#[cfg(feature = "object-storage")]
+mod http;
+mod place;
 
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, BufRead as _, BufReader, BufWriter, Write as _},
-    path::{Path, PathBuf},
+    collections::{BTreeMap, HashSet},
+    io::{self, BufRead, BufReader, Read, Write as _},
+    mem,
+    path::Path,
+    sync::Arc,
+    vec,
 };
 
-use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
+use flate2::{Compression, write::GzEncoder};
 use jiff::tz::TimeZone;
 use tokio::task::spawn_blocking;
 
+use self::place::ARCHIVED;
+pub(super) use self::place::Place;
 use super::{APPLICATION, RetentionError, of_statement};
 use crate::{
     clock,
@@ -23,17 +34,19 @@ use crate::{
     model::Micros,
     pipeline::merge::FlowTables,
     postgres::{Held, Holdings, connect, retention::Purge},
-    proto::v1::HistoryEvent,
     publish,
 };
 
 /// So many flows are read at once.
 const AT_ONCE: usize = 50;
 
+/// Once so many bytes are compressed they are put into files: as much of a chunk is held in memory.
+const PART: usize = 16 << 20;
+
 /// Writes flows to files.
 #[derive(Debug)]
 pub(super) struct Archivist {
-    folder: PathBuf,
+    place: Arc<Place>,
     holdings: Holdings,
     /// How many chunks were written.
     chunks: u64,
@@ -45,34 +58,30 @@ pub(super) struct Archivist {
 type Lines = BTreeMap<String, Vec<u8>>;
 
 impl Archivist {
-    /// Nothing if no archive is wanted. The folder is made if it is not there.
+    /// Nothing if no archive is wanted. A folder is made when there is something to write, a bucket is not.
     pub(super) async fn new(config: &Config) -> Result<Option<Self>, RetentionError> {
-        if config.retention.archive_dir.is_empty() {
-            return Ok(None);
-        }
+        let Some(place) = place(config)? else { return Ok(None) };
         let client = connect::connect(&config.postgres, APPLICATION).await?;
         let holdings = Holdings::prepare(client).await.map_err(of_statement(config))?;
-        let folder = PathBuf::from(&config.retention.archive_dir);
         let run = clock::now().strftime("%Y%m%dT%H%M%S%.6fZ").to_string();
-        Ok(Some(Self { folder, holdings, chunks: 0, run }))
+        Ok(Some(Self { place: Arc::new(place), holdings, chunks: 0, run }))
     }
 
-    /// Writes flows to files, which are on the disk when it ends well; says how many of them held anything.
+    /// Writes flows to files, which are kept for good when it ends well; says how many of them held anything.
     pub(super) async fn archive(
         &mut self,
         config: &Config,
         purge: &Purge,
         flows: &[String],
     ) -> Result<u64, RetentionError> {
-        let (mut archived, mut chunk) =
-            (0, Chunk::new(self.folder.clone(), format!("{}-{}", self.run, self.chunks)));
+        let (mut archived, mut chunk) = (0, Chunk::new(&self.place, format!("{}-{}", self.run, self.chunks)));
         self.chunks += 1;
         for flows in flows.chunks(AT_ONCE) {
             let (count, lines) = self.lines(config, purge, flows).await?;
             archived += count;
             chunk = blocking(move || chunk.write(lines)).await?;
         }
-        blocking(move || chunk.finish()).await?;
+        blocking(move || chunk.put()).await?;
         Ok(archived)
     }
 
@@ -91,7 +100,7 @@ impl Archivist {
             tables.snapshots = of_flow.map(|(_, key, data)| (key, data)).collect();
             // The mark that it goes by is nothing that was said.
             tables.tombstone = None;
-            let events = export::lines(&flow, &tables).map_err(|error| self.failed(error.into()))?;
+            let events = export::lines(&flow, &tables).map_err(|error| failed(&self.place)(error.into()))?;
             if events.is_empty() {
                 continue;
             }
@@ -102,10 +111,6 @@ impl Archivist {
             lines.entry(day).or_default().extend(events);
         }
         Ok((archived, lines))
-    }
-
-    fn failed(&self, source: io::Error) -> RetentionError {
-        RetentionError::Archive { path: self.folder.clone(), source }
     }
 }
 
@@ -121,94 +126,136 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await.map_err(|_| RetentionError::Died)?
 }
 
-/// The files of one chunk. Those that were not finished go with it.
-#[derive(Debug)]
-struct Chunk {
-    folder: PathBuf,
-    name: String,
-    /// By day.
-    files: BTreeMap<String, Growing>,
+/// Where the archive is, if one is wanted.
+pub(super) fn place(config: &Config) -> Result<Option<Place>, RetentionError> {
+    let setting = &config.retention.archive;
+    if setting.is_empty() {
+        return Ok(None);
+    }
+    let place = Place::of(setting);
+    place.map(Some).map_err(|source| RetentionError::Archive { place: setting.clone(), source })
 }
 
+/// What of one chunk is not in a file yet.
 #[derive(Debug)]
-struct Growing {
-    folder: PathBuf,
-    path: PathBuf,
-    file: Option<BufWriter<GzEncoder<File>>>,
+struct Chunk {
+    place: Arc<Place>,
+    name: String,
+    /// How many files it has so far.
+    parts: u32,
+    /// By day.
+    open: BTreeMap<String, GzEncoder<Vec<u8>>>,
 }
 
 impl Chunk {
-    fn new(folder: PathBuf, name: String) -> Self {
-        Self { folder, name, files: BTreeMap::new() }
+    fn new(place: &Arc<Place>, name: String) -> Self {
+        Self { place: Arc::clone(place), name, parts: 0, open: BTreeMap::new() }
     }
 
     fn write(mut self, lines: Lines) -> Result<Self, RetentionError> {
         for (day, lines) in lines {
-            let growing = match self.files.entry(day) {
-                std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-                std::collections::btree_map::Entry::Vacant(free) => {
-                    let folder = self.folder.join(free.key());
-                    free.insert(Growing::create(folder, &self.name)?)
-                }
-            };
-            growing.write(&lines)?;
+            let open =
+                self.open.entry(day).or_insert_with(|| GzEncoder::new(Vec::new(), Compression::default()));
+            open.write_all(&lines).map_err(failed(&self.place))?;
+        }
+        let held: usize = self.open.values().map(|open| open.get_ref().len()).sum();
+        if held < PART { Ok(self) } else { self.put() }
+    }
+
+    /// Keeps what is there as files of its own.
+    fn put(mut self) -> Result<Self, RetentionError> {
+        for (day, open) in mem::take(&mut self.open) {
+            let name = format!("{day}/{}-{}{ARCHIVED}", self.name, self.parts);
+            self.parts += 1;
+            let put = open.finish().and_then(|bytes| self.place.put(&name, bytes));
+            put.map_err(failed(&self.place))?;
         }
         Ok(self)
     }
+}
 
-    fn finish(self) -> Result<(), RetentionError> {
-        for growing in self.files.into_values() {
-            growing.finish(&self.folder, &self.name)?;
+fn failed(place: &Place) -> impl Fn(io::Error) -> RetentionError {
+    |source| RetentionError::Archive { place: place.to_string(), source }
+}
+
+/// Whether a name is the URL of something in object storage.
+pub fn is_url(name: &str) -> bool {
+    name.contains("://")
+}
+
+/// The events in an archived file, one a line, by its path or URL. A URL may also name a day, or the whole archive: then one
+/// file is read after the other.
+pub fn open(name: &str) -> io::Result<Box<dyn BufRead>> {
+    if !is_url(name) {
+        let path = Path::new(name);
+        let folder = Place::Folder(path.parent().unwrap_or(Path::new("")).to_owned());
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        return Ok(Box::new(BufReader::new(folder.text(&file)?)));
+    }
+    let (place, files) = match name.rsplit_once('/') {
+        Some((place, file)) if file.ends_with(ARCHIVED) => (Place::of(place)?, vec![file.to_owned()]),
+        _ => {
+            let place = Place::of(name)?;
+            let files = place.list()?.archived;
+            (place, files)
         }
-        Ok(())
+    };
+    if files.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("nothing ends in {ARCHIVED} there")));
+    }
+    Ok(Box::new(BufReader::new(Files { place, rest: files.into_iter(), open: Box::new(io::empty()) })))
+}
+
+/// Files of an archive as one text; one is open at a time.
+struct Files {
+    place: Place,
+    rest: vec::IntoIter<String>,
+    open: Box<dyn Read>,
+}
+
+impl Read for Files {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.open.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(next) = self.rest.next() else { return Ok(0) };
+            self.open = Box::new(self.place.text(&next)?);
+        }
     }
 }
 
-impl Growing {
-    fn create(folder: PathBuf, name: &str) -> Result<Self, RetentionError> {
-        fs::create_dir_all(&folder).map_err(failed(&folder))?;
-        let path = folder.join(format!("{name}.partial"));
-        let file = File::create_new(&path).map_err(failed(&path))?;
-        let file = Some(BufWriter::new(GzEncoder::new(file, Compression::default())));
-        Ok(Self { folder, path, file })
-    }
-
-    fn write(&mut self, lines: &[u8]) -> Result<(), RetentionError> {
-        let Some(file) = &mut self.file else { return Err(RetentionError::Died) };
-        file.write_all(lines).map_err(failed(&self.path))
-    }
-
-    /// Syncs the file, gives it its name, and syncs the folders that name it.
-    fn finish(mut self, root: &Path, name: &str) -> Result<(), RetentionError> {
-        let Some(file) = self.file.take() else { return Err(RetentionError::Died) };
-        let finished = || -> io::Result<()> {
-            file.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?.sync_all()?;
-            fs::rename(&self.path, self.folder.join(format!("{name}.ndjson.gz")))?;
-            File::open(&self.folder)?.sync_all()?;
-            File::open(root)?.sync_all()
-        };
-        finished().map_err(failed(&self.path))
-    }
+/// Ids of the flows in what [`open`] opens, each once, in no order.
+pub fn flows_of(name: &str) -> io::Result<HashSet<String>> {
+    open(name)?.lines().map(|line| Ok(publish::key(&serde_json::from_str(&line?)?))).collect()
 }
 
-impl Drop for Growing {
-    fn drop(&mut self) {
-        // What has got its name is not there any more; anything else is worth nothing, and stays if it has to.
-        drop(self.file.take());
-        let _ = fs::remove_file(&self.path);
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> RetentionError {
-    |source| RetentionError::Archive { path: path.to_owned(), source }
-}
-
-/// Ids of the flows in an archived file, each once, in no order.
-pub fn flows_of(path: &Path) -> io::Result<Vec<String>> {
-    let mut ids = std::collections::HashSet::new();
-    for line in BufReader::new(MultiGzDecoder::new(BufReader::new(File::open(path)?))).lines() {
-        let event: HistoryEvent = serde_json::from_str(&line?)?;
-        ids.insert(publish::key(&event));
+    #[test]
+    fn what_is_held_of_a_chunk_is_put_into_a_file_before_it_gets_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Arc::new(Place::Folder(folder.path().to_owned()));
+        let lines = |day: &str, lines: Vec<u8>| Lines::from([(day.to_owned(), lines)]);
+        // No compression makes it less.
+        let large: Vec<u8> = std::iter::repeat_with(rand::random).take(PART + 1).collect();
+        let chunk = Chunk::new(&place, "run-0".to_owned());
+        let chunk = chunk.write(lines("2026-01-01", b"a\n".to_vec())).unwrap();
+        assert_eq!(place.list().unwrap().archived, Vec::<String>::new());
+        let chunk = chunk.write(lines("2026-01-02", large.clone())).unwrap();
+        let first = ["2026-01-01/run-0-0.ndjson.gz", "2026-01-02/run-0-1.ndjson.gz"];
+        assert_eq!(place.list().unwrap().archived, first);
+        chunk.write(lines("2026-01-02", b"b\n".to_vec())).unwrap().put().unwrap();
+        let names = [first[0], first[1], "2026-01-02/run-0-2.ndjson.gz"];
+        assert_eq!(place.list().unwrap().archived, names);
+        let texts = names.map(|name| {
+            let mut text = Vec::new();
+            open(folder.path().join(name).to_str().unwrap()).unwrap().read_to_end(&mut text).unwrap();
+            text
+        });
+        assert!(texts == [b"a\n".to_vec(), large, b"b\n".to_vec()]);
     }
-    Ok(ids.into_iter().collect())
 }

@@ -7,7 +7,7 @@
 mod archived;
 mod letters;
 
-use std::{collections::HashSet, path::PathBuf, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use serde::Serialize;
 use serde_json::json;
@@ -15,7 +15,14 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use self::{archived::Archived, letters::Subject};
-use super::{RetentionError, of_statement, pace::Pace, purge, run::TRIES};
+use super::{
+    RetentionError,
+    archive::{self, Place},
+    of_statement,
+    pace::Pace,
+    purge,
+    run::TRIES,
+};
 pub use crate::postgres::retention::Rows;
 use crate::{
     clock,
@@ -161,7 +168,7 @@ async fn of_user(config: &Config, purge: &Purge, user: &str) -> Result<HashSet<S
     .await?;
     let user = user.to_owned();
     let (_, archived) =
-        in_archive(config, flows.clone(), move |folder, _| archived::of_user(folder, &user)).await?;
+        in_archive(config, flows.clone(), move |place, _| archived::of_user(place, &user)).await?;
     flows.extend(archived);
     Ok(flows)
 }
@@ -180,17 +187,14 @@ async fn each_letters(
     }
 }
 
-/// Reads or changes the archive on a thread that may wait for the disk; without one there is nothing.
+/// Reads or changes the archive on a thread that may wait for the disk or the network; without one there is nothing.
 async fn in_archive<T: Default + Send + 'static>(
     config: &Config,
     flows: HashSet<String>,
-    work: impl FnOnce(&std::path::Path, &HashSet<String>) -> Result<T, RetentionError> + Send + 'static,
+    work: impl FnOnce(&Place, &HashSet<String>) -> Result<T, RetentionError> + Send + 'static,
 ) -> Result<(HashSet<String>, T), RetentionError> {
-    if config.retention.archive_dir.is_empty() {
-        return Ok((flows, T::default()));
-    }
-    let folder = PathBuf::from(&config.retention.archive_dir);
-    let working = spawn_blocking(move || work(&folder, &flows).map(|done| (flows, done)));
+    let Some(place) = archive::place(config)? else { return Ok((flows, T::default())) };
+    let working = spawn_blocking(move || work(&place, &flows).map(|done| (flows, done)));
     working.await.map_err(|_| RetentionError::Died)?
 }
 
@@ -267,7 +271,8 @@ impl Work<'_> {
             if self.is_stopped() {
                 return Ok(());
             }
-            let taking = in_archive(self.config, flows, move |_, flows| archived::take_out(&file, flows));
+            let taking =
+                in_archive(self.config, flows, move |place, flows| archived::take_out(place, &file, flows));
             let taken;
             (flows, taken) = taking.await?;
             self.erased.archived += taken;

@@ -17,7 +17,7 @@ use crate::{
     model::Micros,
     postgres::{
         audit, audit_outcome,
-        retention::{Aged, Erased, Kept, Purge},
+        retention::{Aged, Kept, Part, Purge, Taken},
     },
 };
 
@@ -95,20 +95,20 @@ pub async fn run(
 pub(super) struct Work<'a> {
     pub(super) config: &'a Config,
     pub(super) purge: Purge,
-    pub(super) archivist: Option<Archivist>,
-    pub(super) pace: Pace,
+    archivist: Option<Archivist>,
+    pace: Pace,
     stop: &'a CancellationToken,
-    pub(super) progress: &'a mut (dyn FnMut(&Removed) + Send),
-    pub(super) removed: Removed,
+    progress: &'a mut (dyn FnMut(&Removed) + Send),
+    removed: Removed,
 }
 
 impl Work<'_> {
     async fn all(&mut self, policies: &Policies) -> Result<(), RetentionError> {
         let begun = self.purge.marked_and_there().await.map_err(of_statement(self.config))?;
-        self.take_away(begun).await?;
+        self.take_away(Part::Whole, begun).await?;
         // They are in the archive since their flows went.
         let again = self.purge.marked_with_snapshots().await.map_err(of_statement(self.config))?;
-        self.erase_all(&again).await?;
+        self.take(Part::Whole, &again).await?;
         self.flows(policies).await?;
         self.payloads(policies).await?;
         let retention = &self.config.retention;
@@ -135,8 +135,8 @@ impl Work<'_> {
                 if self.is_stopped() {
                     return Ok(());
                 }
-                let flows = due.drain(..due.len().min(chunk)).collect();
-                self.remove(flows).await?;
+                let flows: Vec<Aged> = due.drain(..due.len().min(chunk)).collect();
+                self.remove(Part::Whole, &flows).await?;
             }
             if self.is_stopped() {
                 return Ok(());
@@ -152,15 +152,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Marks flows and takes them away.
-    async fn remove(&mut self, flows: Vec<Aged>) -> Result<(), RetentionError> {
+    /// Marks flows and takes them, or their payloads, away.
+    pub(super) async fn remove(&mut self, part: Part, flows: &[Aged]) -> Result<(), RetentionError> {
         for _ in 0..TRIES {
             let began = clock::monotonic();
-            let marked = self.purge.mark(&flows).await.map_err(of_statement(self.config))?;
+            let marked = self.purge.mark(part, flows).await.map_err(of_statement(self.config))?;
             if let Some(marked) = marked {
                 self.pace.waited(marked.waited);
                 self.rest(began.elapsed().saturating_sub(marked.waited)).await;
-                return self.take_away(marked.flows).await;
+                return self.take_away(part, marked.flows).await;
             }
             self.pace.slow();
             self.rest(began.elapsed()).await;
@@ -171,43 +171,59 @@ impl Work<'_> {
         Err(RetentionError::Held(TRIES))
     }
 
-    /// Archives and erases flows that are marked.
-    async fn take_away(&mut self, mut flows: Vec<String>) -> Result<(), RetentionError> {
-        // Neighbours in the index are erased together.
+    /// Archives flows that are marked, whole, and takes what they are marked for.
+    pub(super) async fn take_away(
+        &mut self,
+        part: Part,
+        mut flows: Vec<String>,
+    ) -> Result<(), RetentionError> {
+        // Neighbours in the index are changed together.
         flows.sort_unstable();
         if let Some(archivist) = &mut self.archivist {
             self.removed.archived += archivist.archive(self.config, &self.purge, &flows).await?;
         }
-        self.erase_all(&flows).await
+        self.take(part, &flows).await
     }
 
-    /// Erases flows that are marked, batch by batch.
-    async fn erase_all(&mut self, flows: &[String]) -> Result<(), RetentionError> {
+    /// Takes what flows are marked for, batch by batch.
+    async fn take(&mut self, part: Part, flows: &[String]) -> Result<(), RetentionError> {
         for batch in flows.chunks(self.config.retention.batch_flows.max(1)) {
             if self.is_stopped() {
                 return Ok(());
             }
             let ids: Vec<&str> = batch.iter().map(String::as_str).collect();
-            let erased = self.erase(&ids).await?;
-            self.removed.flows += erased.flows;
-            self.removed.steps += erased.steps;
-            metrics::retention_removed("flows", erased.flows);
-            metrics::retention_removed("steps", erased.steps);
+            let taken = self.take_batch(part, &ids).await?;
+            match part {
+                Part::Whole => {
+                    self.removed.flows += taken.flows;
+                    self.removed.steps += taken.steps;
+                    metrics::retention_removed("flows", taken.flows);
+                    metrics::retention_removed("steps", taken.steps);
+                }
+                Part::Payloads => {
+                    self.removed.bare += taken.flows;
+                    metrics::retention_removed("payloads", taken.flows);
+                }
+            }
             (self.progress)(&self.removed);
         }
         Ok(())
     }
 
-    async fn erase(&mut self, flows: &[&str]) -> Result<Erased, RetentionError> {
+    async fn take_batch(&mut self, part: Part, flows: &[&str]) -> Result<Taken, RetentionError> {
         for _ in 0..TRIES {
             let began = clock::monotonic();
-            let erased = self.purge.erase(flows).await.map_err(of_statement(self.config))?;
-            if erased.is_none() {
+            let taken = match part {
+                Part::Whole => self.purge.erase(flows).await,
+                Part::Payloads => self.purge.strip(flows).await,
+            };
+            let taken = taken.map_err(of_statement(self.config))?;
+            if taken.is_none() {
                 self.pace.slow();
             }
             self.rest(began.elapsed()).await;
-            if let Some(erased) = erased {
-                return Ok(erased);
+            if let Some(taken) = taken {
+                return Ok(taken);
             }
         }
         Err(RetentionError::Held(TRIES))
@@ -237,7 +253,7 @@ impl Work<'_> {
     }
 
     /// Rests after work that took so long.
-    pub(super) async fn rest(&mut self, worked: Duration) {
+    async fn rest(&mut self, worked: Duration) {
         let rest = tokio::time::sleep(self.pace.rest(worked));
         // Told to stop, it need not rest.
         let _ = self.stop.run_until_cancelled(rest).await;

@@ -63,6 +63,27 @@ pub const CHANGES: &[Change] = &[
         index: None,
         sql: include_str!("sql/0007_retention_marks.sql"),
     },
+    Change {
+        number: 8,
+        name: "variables",
+        needs: 1,
+        index: None,
+        sql: include_str!("sql/0008_variables.sql"),
+    },
+    Change {
+        number: 9,
+        name: "flowable_views",
+        needs: 1,
+        index: None,
+        sql: include_str!("sql/0009_flowable_views.sql"),
+    },
+    Change {
+        number: 10,
+        name: "flowable_steps",
+        needs: 1,
+        index: Some("ft_steps_flowable"),
+        sql: include_str!("sql/0010_flowable_steps.sql"),
+    },
 ];
 
 /// The number of the last change this program knows.

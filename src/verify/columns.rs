@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     hex::hex,
-    model::{AppRow, Micros, RunRow, StepRow},
+    model::{AppRow, Micros, RunRow, StepRow, VariableRow},
     sentence::quotable,
 };
 
@@ -98,6 +98,20 @@ pub(super) fn of_run(row: &RunRow) -> [(&'static str, Value<'_>); 16] {
         ("status", text(row.status.as_ref())),
         ("flowoutput", bytes(row.output.as_ref())),
         ("error", bytes(row.error.as_ref())),
+    ]
+}
+
+pub(super) fn of_variable(row: &VariableRow) -> [(&'static str, Value<'_>); 9] {
+    [
+        ("run", Value::Number(row.run)),
+        ("revision", Value::Number(row.revision)),
+        ("removed", Value::Flag(row.removed)),
+        ("type", text(row.kind.as_ref())),
+        ("value", bytes(row.value.as_ref())),
+        ("variableid", text(row.id.as_ref())),
+        ("createdat", time(row.created)),
+        ("updatedat", time(row.updated)),
+        ("misc", bytes(row.misc.as_ref())),
     ]
 }
 

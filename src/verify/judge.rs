@@ -13,7 +13,7 @@ use super::columns::{self, ColumnDifference, Value};
 use crate::{
     hex::hex,
     model::{AppRow, StepId},
-    pipeline::merge::{Fact, FlowFold, FlowTables, ShownRun, Tombstone},
+    pipeline::merge::{Fact, FlowFold, FlowTables, ShownRun, Tombstone, VariableKey},
     postgres::Held,
 };
 
@@ -41,6 +41,12 @@ pub struct Key {
     /// SHA-256 of a snapshot, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// Scope of a variable, empty for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Name of a variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A row that is not as it should be.
@@ -109,7 +115,9 @@ fn heard(mut said: FlowFold, held: &Held) -> FlowFold {
 
 /// How many rows events make.
 pub fn rows(said: &FlowFold) -> u64 {
-    let count = said.runs.len() + said.steps.len() + said.rewinds.len() + said.snapshots.len();
+    let rows =
+        [said.runs.len(), said.steps.len(), said.rewinds.len(), said.snapshots.len(), said.variables.len()];
+    let count = rows.into_iter().sum::<usize>();
     u64::try_from(count).unwrap_or(u64::MAX).saturating_add(said.tombstone.is_some().into())
 }
 
@@ -163,6 +171,7 @@ fn fold_of(tables: &FlowTables) -> FlowFold {
         tombstone: tables.tombstone,
         snapshots: tables.snapshots.keys().map(|key| (key.clone(), Bytes::new())).collect(),
         steps: tables.superseded.clone(),
+        variables: tables.variables.clone(),
     };
     if let Some(shown) = tables.shown.as_ref().filter(|_| fold.runs.is_empty()) {
         fold.runs.insert(shown.run, shown.row.clone());
@@ -176,7 +185,7 @@ fn compare(stored: &FlowTables, wanted: &FlowTables, found: &mut Vec<RowDifferen
     if stored == wanted {
         return;
     }
-    let step = |step: &StepId, number| Key { step: Some(step.to_string()), number, hash: None };
+    let step = |step: &StepId, number| Key { step: Some(step.to_string()), number, ..Key::default() };
     maps(
         "steps",
         &stored.steps,
@@ -213,7 +222,8 @@ fn compare(stored: &FlowTables, wanted: &FlowTables, found: &mut Vec<RowDifferen
         columns::compare(columns::of_run(stored), columns::of_run(wanted), into);
     });
     let fact = |fact: &Fact, kind| {
-        let key = Key { step: fact.from.map(|from| from.to_string()), number: Some(fact.before), hash: None };
+        let from = fact.from.map(|from| from.to_string());
+        let key = Key { step: from, number: Some(fact.before), ..Key::default() };
         RowDifference { table: "ft_rewind", key, kind, columns: Vec::new() }
     };
     found.extend(wanted.facts.difference(&stored.facts).map(|missing| fact(missing, Kind::Missing)));
@@ -232,12 +242,20 @@ fn compare(stored: &FlowTables, wanted: &FlowTables, found: &mut Vec<RowDifferen
     );
     let key = |(id, hash): &(Option<StepId>, [u8; 32])| Key {
         step: id.as_ref().map(ToString::to_string),
-        number: None,
         hash: Some(hex(hash)),
+        ..Key::default()
     };
     maps("ft_snapshot", &stored.snapshots, &wanted.snapshots, key, found, |_, _, into| {
         let (stored, wanted) = ("bytes of another hash".to_owned(), "bytes of this hash".to_owned());
         into.push(ColumnDifference { column: "data", stored, wanted });
+    });
+    let key = |(scope, name): &VariableKey| Key {
+        scope: Some(scope.to_string()),
+        name: Some(name.to_string()),
+        ..Key::default()
+    };
+    maps("ft_variable", &stored.variables, &wanted.variables, key, found, |stored, wanted, into| {
+        columns::compare(columns::of_variable(stored), columns::of_variable(wanted), into);
     });
 }
 

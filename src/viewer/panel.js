@@ -7,6 +7,7 @@ import { kin, runs } from "./kin.js";
 import { messages } from "./messages.js";
 import { address, change, query as now } from "./router.js";
 import { duration, size, time } from "./time.js";
+import { variables } from "./variables.js";
 
 /** As much of a payload as is asked for. */
 const BYTES = 1_048_576;
@@ -66,10 +67,12 @@ export class Panel {
     }
     const { kin: relatives } = answer;
     const many = relatives.children.length + relatives.reruns.length + (relatives.parent ? 1 : 0) + (relatives.original ? 1 : 0);
-    const names = [["", "Payloads"], ["kin", `Kin ${many || ""}`], ["runs", `Runs ${answer.runs.length || ""}`], ["messages", "Kafka"]];
+    const names = [["", "Payloads"], ["kin", `Kin ${many || ""}`], ["runs", `Runs ${answer.runs.length || ""}`],
+      ["variables", "Variables"], ["messages", "Kafka"]];
     fill(this.title, h("h2", {}, "The run"), this.tabs(names, tab));
     if (tab === "kin") return fill(this.body, kin(answer));
     if (tab === "runs") return fill(this.body, runs(answer));
+    if (tab === "variables") return variables(this.body, this.id, this.asking.signal);
     if (tab === "messages") return messages(this.body, `flows/${path(this.id)}/messages`, this.asking.signal);
     const { input, output, error, misc } = answer.flow;
     return fill(this.body, trio({ input, output, error, misc }));

@@ -41,7 +41,7 @@ class Tail {
     const enter = (event) => change({ [event.target.name]: event.target.type === "checkbox" ? (event.target.checked ? "true" : "") : event.target.value.trim() }, true);
     const field = (name, label) => h("div", { class: "field" }, h("label", { for: `tail-${name}` }, label),
       h("input", { id: `tail-${name}`, name, value: query[name] ?? "", type: "search", onchange: enter }));
-    const kinds = ["", "flow", "step", "rewind", "deleted", "snapshot"];
+    const kinds = ["", "flow", "step", "rewind", "deleted", "snapshot", "variable"];
     this.button = h("button", { type: "button", class: "main", onclick: () => this.pause() });
     fill(this.form,
       h("div", { class: "field" }, h("label", { for: "tail-kind" }, "Kind"), h("select", { id: "tail-kind", name: "kind", onchange: enter },

@@ -135,7 +135,7 @@ fn made_of(topic: &Topic, contents: &Contents) -> String {
     };
     format!(
         "{} events, {} MB: flows with failures and re-runs, 3 % of the events twice, each up to 200 places from its own; some \
-         deleted, switched or with snapshots; some under no key or another one, without an id, framed, too long or broken. \
+         deleted, switched, with snapshots or variables; some under no key or another one, without an id, framed, too long or broken. \
          Rows expected of them: {}. Dead letters: {}.",
         topic.records(),
         topic.bytes / 1_000_000,

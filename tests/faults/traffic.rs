@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use flowtrail::{
-    proto::v1::{AppEvent, FlowDeleted, HistoryEvent, Snapshot, history_event::Event},
+    proto::v1::{AppEvent, FlowDeleted, HistoryEvent, Snapshot, VariableEvent, history_event::Event},
     publish::{Record, Synthetic, SyntheticOptions, disorder},
 };
 use pbjson_types::Timestamp;
@@ -70,6 +70,7 @@ fn odd(number: usize, record: Record, kind: Kind) -> Raw {
         _ if kind == Kind::Poisoned && is(797) => whole(marked(record)),
         _ if is(997) => broken(&record),
         _ if kind == Kind::Alone => whole(record),
+        _ if is(101) => whole(variable(number, flow)),
         _ if is(1_999) => Raw { value: None, ..whole(record) },
         // Field 31 of the envelope: an event of a later version.
         _ if is(2_999) => Raw { value: Some(vec![0xfa, 0x01, 0x02, b'h', b'i']), ..whole(record) },
@@ -135,6 +136,27 @@ fn switch(number: usize) -> Record {
         app_version: format!("1.{}", number % 5),
         persistence_enabled: number.is_multiple_of(2),
         at: Some(Timestamp { seconds, nanos: 500 }),
+    }))
+}
+
+/// A change of a variable: of the flow at hand, or of one of a few whose variables change again and again, now and then
+/// at one revision.
+fn variable(number: usize, flow: String) -> Record {
+    let flow_instance_id = if number.is_multiple_of(2) { flow } else { format!("variables-{}", number % 30) };
+    let revision = i64::try_from(number / 600).unwrap_or(0);
+    of(Event::Variable(VariableEvent {
+        flow_instance_id,
+        run: i64::try_from(number % 7).unwrap_or(0) / 6,
+        scope: ["", "execution:1", "@process"][number % 3].to_owned(),
+        name: format!("name{}", number % 2),
+        r#type: "json".to_owned(),
+        value: format!("{{\"number\":{number}}}").into(),
+        revision,
+        removed: number.is_multiple_of(5),
+        variable_id: format!("v{}", number % 4),
+        created_at: Some(Timestamp { seconds: revision, nanos: 500 }),
+        updated_at: None,
+        misc: [&b""[..], b"{}"][number % 2].into(),
     }))
 }
 

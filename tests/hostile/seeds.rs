@@ -22,7 +22,8 @@ const REWIND_ALL: &str = r#"{"rewind":{"flowInstanceId":"f","before":"-1"}}"#;
 const DELETED: &str = r#"{"flowDeleted":{"flowInstanceId":"f","before":"9223372036854775807"}}"#;
 const SNAPSHOT: &str = r#"{"snapshot":{"flowInstanceId":"f","stepId":"3","data":"e30="}}"#;
 const APP: &str = r#"{"app":{"userId":"u","appName":"a","appVersion":"1","persistenceEnabled":true,"at":"2026-11-21T20:28:27Z"}}"#;
-const EVENTS: [(&str, &str); 7] = [
+const VARIABLE: &str = r#"{"variable":{"flowInstanceId":"f","run":"7","scope":"execution:1","name":"total","type":"long","value":"NDE=","revision":"-1","removed":true,"variableId":"v","createdAt":"2026-11-21T20:28:27Z","updatedAt":"2026-11-21T20:28:28Z","misc":"e30="}}"#;
+const EVENTS: [(&str, &str); 8] = [
     ("flow", FLOW),
     ("step", STEP),
     ("rewind", REWIND),
@@ -30,6 +31,7 @@ const EVENTS: [(&str, &str); 7] = [
     ("deleted", DELETED),
     ("snapshot", SNAPSHOT),
     ("app", APP),
+    ("variable", VARIABLE),
 ];
 
 type Seed = (String, Vec<u8>);

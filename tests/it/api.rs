@@ -21,6 +21,7 @@ mod over;
 mod rerun;
 mod scale;
 mod steps;
+mod variables;
 
 /// Recorded instances; all ids end alike.
 fn id(beginning: &str) -> String {

@@ -11,7 +11,9 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 use flowtrail::{
     config::Config,
-    proto::v1::{FlowEvent, HistoryEvent, Phase, Rewind, Snapshot, StepEvent, history_event::Event},
+    proto::v1::{
+        FlowEvent, HistoryEvent, Phase, Rewind, Snapshot, StepEvent, VariableEvent, history_event::Event,
+    },
     retention::{
         erasure::{Erasure, Whose, erase},
         run::run as retain,
@@ -52,7 +54,7 @@ impl Told {
         Self { id, user, run: 0, days_ago: 1, original: "" }
     }
 
-    /// Two steps, one of which began twice, one with a field that is too long, a snapshot and a rewind.
+    /// Two steps, one of which began twice, one with a field that is too long, a snapshot, a rewind and a variable.
     fn events(&self) -> Vec<HistoryEvent> {
         let seconds = jiff::Timestamp::now().as_second() - self.days_ago * 86_400;
         let at = |after: i64| Some(pbjson_types::Timestamp { seconds: seconds + after, nanos: 1_000 });
@@ -95,7 +97,15 @@ impl Told {
         let rewind = Rewind { flow_instance_id: id.clone(), from_step: Some(2), before: self.run + 3 };
         let snapshot =
             Snapshot { flow_instance_id: id.clone(), step_id: "1".to_owned(), data: secret.clone().into() };
-        let events = [run].into_iter().chain(steps).chain([Event::Rewind(rewind), Event::Snapshot(snapshot)]);
+        let variable = VariableEvent {
+            flow_instance_id: id.clone(),
+            run: self.run,
+            name: "total".to_owned(),
+            value: secret.clone().into(),
+            ..VariableEvent::default()
+        };
+        let others = [Event::Rewind(rewind), Event::Snapshot(snapshot), Event::Variable(variable)];
+        let events = [run].into_iter().chain(steps).chain(others);
         events.map(|event| HistoryEvent { event: Some(event) }).collect()
     }
 
@@ -117,7 +127,7 @@ async fn config(archive: &TempDir) -> Config {
     config.collector.max_payload_bytes = LONGEST;
     config.retention.batch_flows = 1;
     config.retention.policies = vec![policy("all", &[], 14)];
-    archive.path().join("archive").to_str().unwrap().clone_into(&mut config.retention.archive_dir);
+    archive.path().join("archive").to_str().unwrap().clone_into(&mut config.retention.archive);
     config
 }
 
@@ -141,7 +151,7 @@ fn set(tables: &[&str]) -> BTreeSet<String> {
 
 /// The lines of all files of the archive, in the order of days and files.
 fn archived(config: &Config) -> Vec<String> {
-    let mut files: Vec<_> = std::fs::read_dir(Path::new(&config.retention.archive_dir))
+    let mut files: Vec<_> = std::fs::read_dir(Path::new(&config.retention.archive))
         .unwrap()
         .flat_map(|day| std::fs::read_dir(day.unwrap().path()).unwrap())
         .map(|file| file.unwrap().path())
@@ -165,7 +175,7 @@ async fn read_again(config: &Config, client: &Client) {
 fn command(config: &Config, arguments: &[&str]) -> Command {
     let mut command = configured(config, ["flow", "erase"]);
     command.args(arguments).env("USER", "night");
-    command.env("FLOWTRAIL_RETENTION__ARCHIVE_DIR", &config.retention.archive_dir);
+    command.env("FLOWTRAIL_RETENTION__ARCHIVE", &config.retention.archive);
     command
 }
 
@@ -187,14 +197,15 @@ async fn stored_and_archived(config: &Config) {
 }
 
 /// By hand: each of the two has three steps; the execution that began again is superseded, and of gone-b all three of the
-/// first run as well, and that run's own. A rewind for each of three runs; a snapshot, the same for both runs of gone-b; for
-/// each run a letter of what was too long, gone-old's too, and one that can't be read; all seven events of gone-old.
+/// first run as well, and that run's own. A rewind for each of three runs; a snapshot, the same for both runs of gone-b; a
+/// variable of each, of which gone-b's is the later run's; for each run a letter of what was too long, gone-old's too, and one
+/// that can't be read; all eight events of gone-old.
 fn planned() -> Value {
     json!({
         "flows": 3,
-        "rows": { "flows": 2, "runs": 2, "steps": 6, "superseded": 6, "rewinds": 3, "snapshots": 2 },
+        "rows": { "flows": 2, "runs": 2, "steps": 6, "superseded": 6, "rewinds": 3, "snapshots": 2, "variables": 2 },
         "dead_letters": 5,
-        "archived": 7,
+        "archived": 8,
         "unfinished_files": 0,
         "stopped": false,
     })
@@ -206,11 +217,19 @@ async fn what_was_erased_is_nowhere_and_no_replay_brings_it_back() {
     let config = config(&archive).await;
     let client = servers::connect_to(&config).await;
     stored_and_archived(&config).await;
-    let holding = ["flowstate", "ft_dead_letter", "ft_run", "ft_snapshot", "ft_superseded_step", "steps"];
+    let holding = [
+        "flowstate",
+        "ft_dead_letter",
+        "ft_run",
+        "ft_snapshot",
+        "ft_superseded_step",
+        "ft_variable",
+        "steps",
+    ];
     assert_eq!(tables_with(&client, "secret of gone").await, set(&holding));
     let (before, others) = (rows::versions(&client).await, of_database(&client, "stays").await);
     let lines = archived(&config);
-    assert_eq!(lines.len(), 14);
+    assert_eq!(lines.len(), 16);
 
     let shown = done(&mut command(&config, &["--user", "anneliese", "--dry-run", "--format", "json"])).await;
     assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), planned());
@@ -257,7 +276,7 @@ async fn assert_erased(config: &Config, client: &Client, lines: &[String]) {
     // What was too long of stays-a and stays-old, and what can't be read of stays-a.
     assert_eq!(rows::count(client, "ft_dead_letter").await, 3);
     let kept: Vec<String> = lines.iter().filter(|line| !line.contains("gone-")).cloned().collect();
-    assert!(kept.len() == 7 && archived(config) == kept, "{:?}", archived(config));
+    assert!(kept.len() == 8 && archived(config) == kept, "{:?}", archived(config));
 }
 
 /// Retention forgets what it removed itself, and not what was erased.
@@ -292,7 +311,7 @@ async fn an_erasure_that_was_cut_off_is_finished_by_asking_once_more() {
     let hers = Whose::User("anneliese".to_owned());
     // It stops after the rows of one flow: all are marked by then, and the rest of what there was is gone.
     let partly = erased(&config, &hers, &CancellationToken::new()).await;
-    assert!(partly.stopped && partly.rows.flows == 1 && partly.archived == 7, "{partly:?}");
+    assert!(partly.stopped && partly.rows.flows == 1 && partly.archived == 8, "{partly:?}");
     assert_eq!(rows::count(&client, "ft_tombstone").await, 4);
     assert_eq!(tables_with(&client, "anneliese").await, set(&["ft_run"]));
 

@@ -6,7 +6,7 @@ use flowtrail::{
     config::{Config, RetentionPolicy},
     proto::v1::{
         FlowDeleted, FlowEvent, FlowStatus, HistoryEvent, Phase, Rewind, Snapshot, StepEvent, StepStatus,
-        history_event::Event,
+        VariableEvent, history_event::Event,
     },
     retention::{
         plan::plan,
@@ -30,6 +30,7 @@ use crate::{
 };
 
 mod at_once;
+mod objects;
 mod payloads;
 
 const DAY: i64 = 86_400;
@@ -51,7 +52,7 @@ impl Made {
         Self { id: id.to_owned(), run: 0, days_ago, status, app: "shop", original }
     }
 
-    /// Two steps, one of which began twice, a snapshot, and a rewind.
+    /// Two steps, one of which began twice, a snapshot, a variable, and a rewind.
     fn events(&self) -> Vec<HistoryEvent> {
         let seconds = jiff::Timestamp::now().as_second() - self.days_ago * DAY;
         let at = |after: i64| Some(pbjson_types::Timestamp { seconds: seconds + after, nanos: 1_000 });
@@ -87,9 +88,19 @@ impl Made {
         };
         let id = self.id.clone();
         let rewind = Rewind { flow_instance_id: id.clone(), from_step: Some(2), before: self.run + 3 };
-        let snapshot = Snapshot { flow_instance_id: id, step_id: "1".to_owned(), data: "{}".into() };
+        let snapshot = Snapshot { flow_instance_id: id.clone(), step_id: "1".to_owned(), data: "{}".into() };
+        let variable = VariableEvent {
+            flow_instance_id: id,
+            run: self.run,
+            name: "total".to_owned(),
+            r#type: "long".to_owned(),
+            value: "41".into(),
+            created_at: at(0),
+            misc: "{}".into(),
+            ..VariableEvent::default()
+        };
         let mut events = vec![flow(Phase::Opened, None), step("1", 1), step("2", 2), step("2", 3)];
-        events.extend([Event::Rewind(rewind), Event::Snapshot(snapshot)]);
+        events.extend([Event::Rewind(rewind), Event::Snapshot(snapshot), Event::Variable(variable)]);
         if self.status != FlowStatus::Started {
             events.push(flow(Phase::Closed, at(10)));
         }
@@ -130,7 +141,8 @@ async fn removed(config: &Config) -> Removed {
 
 /// Ids of which anything is held, marks apart.
 async fn held(client: &Client) -> Vec<String> {
-    let tables = ["flowstate", "steps", "ft_superseded_step", "ft_run", "ft_rewind", "ft_snapshot"];
+    let tables =
+        ["flowstate", "steps", "ft_superseded_step", "ft_run", "ft_rewind", "ft_snapshot", "ft_variable"];
     let ids = tables.map(|table| format!("SELECT flowinstanceid FROM {table}")).join(" UNION ");
     let rows = client.query(&format!("SELECT * FROM ({ids}) AS a ORDER BY 1"), &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
@@ -268,7 +280,7 @@ async fn only_one_at_a_time_removes_flows_and_who_is_told_to_stop_stops() {
 async fn what_was_archived_is_published_and_stored_as_it_was() {
     let folder = TempDir::new().unwrap();
     let mut config = config().await;
-    config.retention.archive_dir = folder.path().join("archive").to_str().unwrap().to_owned();
+    config.retention.archive = folder.path().join("archive").to_str().unwrap().to_owned();
     let client = servers::connect_to(&config).await;
     let mut flows = flows();
     // An instance with two runs, both of them old.
@@ -284,7 +296,7 @@ async fn what_was_archived_is_published_and_stored_as_it_was() {
     assert_eq!((removed.flows, removed.archived), (13, 13), "{removed:?}");
     assert_eq!(held(&client).await, STAY);
 
-    let files = files_below(Path::new(&config.retention.archive_dir));
+    let files = files_below(Path::new(&config.retention.archive));
     assert!(files.iter().all(|file| file.ends_with(".ndjson.gz")), "{files:?}");
     let started = jiff::Timestamp::now() - Duration::from_hours(24 * 30);
     let day = started.strftime("%Y-%m-%d").to_string();
@@ -315,7 +327,7 @@ async fn what_cannot_be_archived_stays() {
     let mut config = config().await;
     // A file stands where the folder should be.
     let file = tempfile::NamedTempFile::new().unwrap();
-    config.retention.archive_dir = file.path().to_str().unwrap().to_owned();
+    config.retention.archive = file.path().to_str().unwrap().to_owned();
     let client = servers::connect_to(&config).await;
     publish(&config, &[Made::new("goes", 20, FlowStatus::Completed)]).await;
     collect_all(&config).await;

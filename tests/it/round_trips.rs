@@ -7,7 +7,7 @@ use flowtrail::{
     model::{Offset, Partition},
     pipeline::{decode::decode, merge::Fold},
     postgres::{self, Batch, LastRecord, Progress, Session, Written},
-    proto::v1::{FlowEvent, HistoryEvent, Phase, StepEvent, history_event::Event},
+    proto::v1::{FlowEvent, HistoryEvent, Phase, StepEvent, VariableEvent, history_event::Event},
 };
 use prost::Message as _;
 
@@ -50,6 +50,8 @@ const MANY_CHANGE: u32 = 1 + 2 * 2 + 1 + 1 + 1;
 const FEW_CHANGE: u32 = 4;
 /// What new flows take, and once more for both tables to be changed.
 const NEW_AND_FEW_CHANGE: u32 = FIRST + 1;
+/// What new flows take, and once more for variables, however many there are.
+const WITH_VARIABLES: u32 = FIRST + 1;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_waits_for_postgres_as_seldom_as_the_protocol_lets_it_however_many_flows_it_has() {
@@ -78,6 +80,10 @@ async fn a_batch_waits_for_postgres_as_seldom_as_the_protocol_lets_it_however_ma
     assert_eq!(trips(&mut lane, &[("d", FEW, Closed)]).await, [FEW_CHANGE], "few flows go on");
     let both = [("e", FEW, Closed), ("f", FLOWS, Opened)];
     assert_eq!(trips(&mut lane, &both).await, [NEW_AND_FEW_CHANGE], "few go on beside new ones");
+    lane.write_with_variables("g").await;
+    proxy.trips().take();
+    lane.write_with_variables("h").await;
+    assert_eq!(proxy.trips().take(), [WITH_VARIABLES], "new flows with variables");
 }
 
 /// A session and how many batches it has written.
@@ -89,12 +95,31 @@ struct Lane {
 impl Lane {
     /// Writes what so many flows of some names say at a phase, the way a lane does.
     async fn write(&mut self, flows: impl IntoIterator<Item = (&str, u32, Phase)>) {
+        let of = |(name, flows, phase)| {
+            (0..flows).flat_map(move |flow| events(format!("{name}-{flow}"), flow, phase))
+        };
+        self.write_events(flows.into_iter().flat_map(of)).await;
+    }
+
+    /// Writes what as many new flows say as a full batch has, each with a variable.
+    async fn write_with_variables(&mut self, name: &str) {
+        let of = |flow| {
+            let flow_instance_id = format!("{name}-{flow}");
+            let variable = VariableEvent {
+                flow_instance_id: flow_instance_id.clone(),
+                name: "v".to_owned(),
+                ..VariableEvent::default()
+            };
+            events(flow_instance_id, flow, Phase::Opened).chain([Event::Variable(variable)])
+        };
+        self.write_events((0..FLOWS).flat_map(of)).await;
+    }
+
+    async fn write_events(&mut self, events: impl Iterator<Item = Event>) {
         let mut fold = Fold::default();
-        for (name, flows, phase) in flows {
-            for event in (0..flows).flat_map(|flow| events(format!("{name}-{flow}"), flow, phase)) {
-                let value = HistoryEvent { event: Some(event) }.encode_to_vec();
-                fold.add(decode(None, Some(&value.into()), 1 << 20, None).unwrap().event);
-            }
+        for event in events {
+            let value = HistoryEvent { event: Some(event) }.encode_to_vec();
+            fold.add(decode(None, Some(&value.into()), 1 << 20, None).unwrap().event);
         }
         let before = self.batches;
         self.batches += 1;

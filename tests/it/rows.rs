@@ -56,6 +56,7 @@ pub async fn versions(client: &Client) -> Vec<String> {
         "ft_rewind",
         "ft_tombstone",
         "ft_snapshot",
+        "ft_variable",
     ] {
         let sql = format!(
             "SELECT '{table} ' || ctid || ' ' || xmin || ' ' || t::text FROM {table} t ORDER BY ctid"
@@ -80,7 +81,7 @@ pub async fn written(client: &Client) -> i64 {
     .await;
     let sql = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables \
         WHERE relname = ANY (ARRAY['steps', 'flowstate', 'appstate', 'ft_superseded_step', 'ft_run', 'ft_rewind', \
-            'ft_tombstone', 'ft_snapshot'])";
+            'ft_tombstone', 'ft_snapshot', 'ft_variable'])";
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 

@@ -20,6 +20,7 @@ use crate::{
 
 mod adopted;
 mod exported;
+mod flowable;
 mod indexes;
 mod parted;
 mod previous;

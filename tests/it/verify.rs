@@ -74,7 +74,7 @@ async fn of_all_kinds() -> Config {
 }
 
 /// What is broken, and what is to be found: table, how it is wrong, and a column that is named.
-const BREAKS: [(&str, &str, &str, &str); 24] = [
+const BREAKS: [(&str, &str, &str, &str); 28] = [
     ("DELETE FROM steps WHERE ctid = (SELECT max(ctid) FROM steps)", "steps", "missing", ""),
     (
         "UPDATE steps SET status = 'Zzz' WHERE ctid = (SELECT max(ctid) FROM steps WHERE phase = 2)",
@@ -172,11 +172,31 @@ const BREAKS: [(&str, &str, &str, &str); 24] = [
         "",
     ),
     ("UPDATE ft_snapshot SET data = 'other'", "ft_snapshot", "different", "data"),
+    (
+        "UPDATE ft_variable SET value = 'other' WHERE ctid = (SELECT max(ctid) FROM ft_variable WHERE NOT removed)",
+        "ft_variable",
+        "different",
+        "value",
+    ),
+    (
+        "UPDATE ft_variable SET revision = revision - 1 WHERE ctid = (SELECT max(ctid) FROM ft_variable)",
+        "ft_variable",
+        "different",
+        "revision",
+    ),
+    ("DELETE FROM ft_variable WHERE ctid = (SELECT max(ctid) FROM ft_variable)", "ft_variable", "missing", ""),
+    (
+        "INSERT INTO ft_variable (flowinstanceid, scope, name, run, revision, removed)
+            SELECT flowinstanceid, 'made up', name, run, revision, removed FROM ft_variable ORDER BY ctid DESC LIMIT 1",
+        "ft_variable",
+        "extra",
+        "",
+    ),
     ("DELETE FROM appstate WHERE ctid = (SELECT max(ctid) FROM appstate)", "appstate", "missing", ""),
     ("DELETE FROM ft_dead_letter", "ft_dead_letter", "missing", ""),
 ];
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "steps",
     "ft_superseded_step",
     "flowstate",
@@ -184,6 +204,7 @@ const TABLES: [&str; 9] = [
     "ft_rewind",
     "ft_tombstone",
     "ft_snapshot",
+    "ft_variable",
     "appstate",
     "ft_dead_letter",
 ];

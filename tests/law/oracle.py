@@ -15,6 +15,8 @@ STEP = dict(phase="phase", task="taskname", flowname="flowname", subflow="subflo
 RUN = dict(phase="phase", user="userid", app="appname", version="appversion", name="flowname", start="starttime",
            end="endtime", status="status", parent="parentflowinstanceid", parentname="parentflowname",
            original="rerunofflowinstanceid", input="flowinput", output="flowoutput", error="error", trace="traceid")
+VARIABLE = dict(run="run", revision="revision", removed="removed", type="type", value="value", variable="variableid",
+                created="createdat", updated="updatedat", misc="misc")
 
 
 def columns(row, names):
@@ -53,6 +55,7 @@ def tables(t):
         "ft_rewind": {f"{flow}/{'all' if n is None else n}/{before}": {} for flow, n, before in t["ft_rewind"]},
         "ft_tombstone": {flow: {"before": None if before == INF else before}
                          for flow, before in t["ft_tombstone"].items()},
+        "ft_variable": {"/".join(key): columns(row, VARIABLE) for key, row in t["ft_variable"].items()},
         "appstate": {f"{user}/{app}": {"at": row["at"], "persistenceenabled": row["on"], "appversion": row["version"]}
                      for (user, app), row in t["appstate"].items()},
     }

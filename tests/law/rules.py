@@ -4,7 +4,7 @@ The numbers are those of ARCHITECTURE.md.
 """
 from collections import defaultdict
 
-from model import CLOSED, IDENTITY, LINEAGE, RUN_NAMES, RUN_PIECE, STEP_NAMES, STEP_PIECE, clean, number, reaches
+from model import CLOSED, IDENTITY, LINEAGE, RUN_NAMES, RUN_PIECE, STEP_NAMES, STEP_PIECE, clean, number, reaches, variable
 
 RULES = (
     "1 starts that differ", "1 inputs that differ", "1 closing events that differ", "1 open statuses that differ",
@@ -14,7 +14,9 @@ RULES = (
     "4 names that differ", "4 a name falls back to a lower run", "4 lineage of a lower run", "5 several runs",
     "5 the input of the least run is shown", "6 an end before its start", "6 an instance that is named by another",
     "6 an instance that names itself", "7 a run is removed", "7 an execution is removed", "7 a fact is removed",
-    "7 removed for ever", "8 switches at one time that differ",
+    "7 removed for ever", "7 a variable is removed", "8 switches at one time that differ", "9 revisions that differ",
+    "9 a run wins over a greater revision", "9 a removal wins over a value", "9 a value wins over a removal",
+    "9 events of one revision that differ", "9 one name in two scopes",
 )
 
 
@@ -64,6 +66,25 @@ def of_facts(mine, dead, runs, execs, hit):
     hit["7 removed for ever"] += dead == float("inf") and bool(runs or execs)
 
 
+def of_variables(mine, dead, hit):
+    """Rules 7 and 9 within one flow."""
+    said, scopes = defaultdict(set), defaultdict(set)
+    for e in mine:
+        if e["kind"] == "variable":
+            hit["7 a variable is removed"] += e["run"] < dead
+            if e["run"] >= dead:
+                said[e.get("scope") or "", e["name"]].add(variable(e))
+                scopes[e["name"]].add(e.get("scope") or "")
+    for rows in said.values():
+        last = max(row[:3] for row in rows)
+        hit["9 revisions that differ"] += len({row[:2] for row in rows}) > 1
+        hit["9 a run wins over a greater revision"] += any(row[1] > last[1] for row in rows)
+        hit["9 a removal wins over a value"] += last[2] and any(not row[2] for row in rows)
+        hit["9 a value wins over a removal"] += not last[2] and any(row[2] for row in rows)
+        hit["9 events of one revision that differ"] += sum(row[:3] == last for row in rows) > 1
+    hit["9 one name in two scopes"] += sum(len(found) > 1 for found in scopes.values())
+
+
 def of_runs(runs, shown, hit):
     """Rules 4 and 5 over the living runs of one flow."""
     hit["5 several runs"] += len(runs) > 1
@@ -93,6 +114,7 @@ def exercised(events, tables):
         of_rows({r: v for r, v in runs.items() if r >= dead}, RUN_NAMES, RUN_PIECE, hit)
         of_rows({k: v for k, v in execs.items() if k[1] >= dead}, STEP_NAMES, STEP_PIECE, hit)
         of_facts(mine, dead, runs, execs, hit)
+        of_variables(mine, dead, hit)
         if flow in tables["flowstate"]:
             of_runs({r: v for r, v in runs.items() if r >= dead}, tables["flowstate"][flow], hit)
     for flow, step, execution in tables["ft_superseded_step"]:

@@ -14,7 +14,7 @@ use tokio::{
 use crate::servers::PATIENCE;
 
 /// Prefixes of variables that would change what the program does.
-const FOREIGN: [&str; 5] = ["FLOWTRAIL_", "KAFKA_", "DATABASE_URL", "PG", "RUST_LOG"];
+const FOREIGN: [&str; 6] = ["AWS_", "FLOWTRAIL_", "KAFKA_", "DATABASE_URL", "PG", "RUST_LOG"];
 /// Where downloads come from and are kept: as on the machine, so that nothing is fetched twice.
 const KEPT: [&str; 3] = ["FLOWTRAIL_CACHE_DIR", "FLOWTRAIL_MAVEN_URL", "FLOWTRAIL_PYPI_FILES_URL"];
 

@@ -82,10 +82,15 @@ pub async fn topic(partitions: i32) -> String {
 
 /// A topic of its own, with settings.
 pub async fn topic_with(partitions: i32, settings: &[(&str, &str)]) -> String {
-    let kafka = config::Kafka { bootstrap_servers: bootstrap_servers().await, ..config::Kafka::default() };
     let name = unique("topic");
-    Admin::new(&kafka).unwrap().ensure_topic(&name, partitions, settings, PATIENCE).await.unwrap();
+    make_topic(&name, partitions, settings).await;
     name
+}
+
+/// Makes a topic of this name.
+pub async fn make_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let kafka = config::Kafka { bootstrap_servers: bootstrap_servers().await, ..config::Kafka::default() };
+    Admin::new(&kafka).unwrap().ensure_topic(name, partitions, settings, PATIENCE).await.unwrap();
 }
 
 /// A database of its own with all tables, empty; in so many partitions as `IT_PARTITIONS` says.

@@ -61,3 +61,9 @@ flow(CHILD, { flowName: "called", startedAt: at(20), endedAt: at(80), parentFlow
 for (const [id, number, taskName, from, to] of [[PARENT, 0, "Call", 5, 15], [PARENT, 1, "After", 85, 95], [CHILD, 0, "Inner", 25, 50], [CHILD, 1, "Last", 55, 75]]) {
   step(id, number, { taskName, startedAt: at(from), endedAt: at(to), input: payload({ number }) });
 }
+
+for (let n = 0; n < 120; n += 1) {
+  const name = `v${String(n).padStart(3, "0")}`;
+  print({ variable: { flowInstanceId: PARENT, run: "1", name, type: "string", value: payload(n ? `value ${n}` : markup), revision: "1" } });
+}
+print({ variable: { flowInstanceId: PARENT, run: "1", name: "v001", type: "string", removed: true, revision: "2" } });

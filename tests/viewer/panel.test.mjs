@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { api, browser, close, until } from "./browser.mjs";
-import { AGAIN, HOSTILE, LONG } from "./names.mjs";
+import { AGAIN, HOSTILE, LONG, PARENT } from "./names.mjs";
 
 const open = browser();
 const box = (page, title) => page.locator(".payload").filter({ has: page.getByRole("heading", { name: title, exact: true }) });
@@ -14,6 +14,20 @@ test("input, output and error stand side by side", async () => {
   const places = await Promise.all(["Input", "Output", "Error"].map((title) => box(page, title).boundingBox()));
   assert.ok(places[0].x < places[1].x && places[1].x < places[2].x);
   assert.ok(places.every(({ y }) => Math.abs(y - places[0].y) < 2));
+  await close(page);
+});
+
+test("the variables of a run are there, a piece at a time", async () => {
+  const page = await open(`/flows/${PARENT}`);
+  await page.locator(".panel .tabs").getByRole("link", { name: "Variables" }).click();
+  const line = (name) => page.locator(".panel tbody tr").filter({ hasText: name });
+  await line("v099").getByText("value 99").waitFor();
+  assert.match(await line("v000").textContent(), /<script>window.harmed/);
+  await line("v001").getByText("removed").waitFor();
+  assert.equal(await page.locator(".panel tbody tr").count(), 100);
+  await page.getByRole("button", { name: "More" }).click();
+  await line("v119").waitFor();
+  assert.equal(await page.locator(".panel tbody tr").count(), 120);
   await close(page);
 });
 

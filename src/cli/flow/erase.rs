@@ -22,8 +22,8 @@ Examples:
   flowtrail flow erase 1c4f… 2d5e… --yes
   flowtrail flow erase --user ann
 
-All that is held of these flows goes: rows, runs, superseded steps, snapshots, dead letters, and what the archive on this
-machine (retention.archive_dir) has of them. They are kept out for ever, whatever is replayed. Kafka is not touched: its
+All that is held of these flows goes: rows, runs, superseded steps, snapshots, variables, dead letters, and what the archive
+(retention.archive) has of them. They are kept out for ever, whatever is replayed. Kafka is not touched: its
 records go by the topic's own retention. Killed, it goes on when it is asked for the same once more. Noted in ft_audit.")]
 pub(super) struct Args {
     /// Flow instance ids
@@ -43,13 +43,14 @@ pub(super) struct Args {
     format: Format,
 }
 
-const COLUMNS: [Column<Erasure>; 8] = [
+const COLUMNS: [Column<Erasure>; 9] = [
     Column::number("FLOWS", |erasure| erasure.flows.to_string()),
     Column::number("RUNS", |erasure| erasure.rows.runs.to_string()),
     Column::number("STEPS", |erasure| erasure.rows.steps.to_string()),
     Column::number("SUPERSEDED", |erasure| erasure.rows.superseded.to_string()),
     Column::number("REWINDS", |erasure| erasure.rows.rewinds.to_string()),
     Column::number("SNAPSHOTS", |erasure| erasure.rows.snapshots.to_string()),
+    Column::number("VARIABLES", |erasure| erasure.rows.variables.to_string()),
     Column::number("DEAD LETTERS", |erasure| erasure.dead_letters.to_string()),
     Column::number("ARCHIVED", |erasure| erasure.archived.to_string()),
 ];
@@ -130,10 +131,8 @@ fn left(config: &Config, erased: &Erasure) -> Vec<String> {
         "Kafka still holds their records on {topics} until the topic's own retention takes them: that is for whoever \
          runs Kafka; docs/erasure.md says how to find them and how to have them go earlier"
     )];
-    if config.retention.archive_dir.is_empty() {
-        left.push(
-            "no archive is configured here (retention.archive_dir), so none was looked into".to_owned(),
-        );
+    if config.retention.archive.is_empty() {
+        left.push("no archive is configured here (retention.archive), so none was looked into".to_owned());
     }
     if erased.unfinished_files > 0 {
         left.push(format!(

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::{
     cli::output::{Column, Output, OutputError, duration, or_dash, time},
-    postgres::read::{Flow, Payload, Run, State, Step, Summary},
+    postgres::read::{Flow, Payload, Run, State, Step, Summary, Value},
 };
 
 const STEPS: [Column<Step>; 6] = [
@@ -32,6 +32,13 @@ const RERUNS: [Column<Summary>; 4] = [
     Column::number("DURATION", |flow| duration(flow.duration_ms)),
 ];
 
+const VARIABLES: [Column<Value>; 4] = [
+    Column::whole("VARIABLE", |variable| variable.name.clone()),
+    Column::text("OF", |variable| variable.scope.clone()),
+    Column::text("TYPE", |variable| or_dash(variable.r#type.as_ref())),
+    Column::text("VALUE", |variable| variable.value.as_ref().map_or_else(|| "-".to_owned(), first_line)),
+];
+
 /// Width of the names before the values.
 const NAMES: usize = 10;
 
@@ -43,7 +50,7 @@ pub(super) fn print<W: Write>(
     output.heading(&format!("{:NAMES$} {}", "flow", flow.id))?;
     match &flow.state {
         Some(state) => print_state(output, state, flow.original.as_ref())?,
-        None => output.line("only steps of it have been seen so far")?,
+        None => output.line("only parts of it have been seen so far")?,
     }
     if !flow.rerun_by.is_empty() {
         output.line("")?;
@@ -62,6 +69,10 @@ pub(super) fn print<W: Write>(
         0 => {}
         1 => output.line("and 1 superseded execution of a step")?,
         more => output.line(&format!("and {more} superseded executions of steps"))?,
+    }
+    if !flow.variables.is_empty() {
+        output.line("")?;
+        output.table(&flow.variables, &VARIABLES)?;
     }
     if payloads { print_payloads(output, flow) } else { Ok(()) }
 }
@@ -195,6 +206,7 @@ mod tests {
             original: None,
             runs: vec![],
             steps: vec![],
+            variables: vec![],
             superseded_executions: 1,
         }
     }
@@ -216,6 +228,21 @@ mod tests {
         assert!(text.contains("error      first\n") && !text.contains("second"), "{text}");
         assert!(text.contains("rerun of   f0 (not recorded)\n") && text.contains("no steps\n"), "{text}");
         assert!(text.contains("1 superseded execution of a step\n") && !text.contains("host"), "{text}");
+    }
+
+    #[test]
+    fn variables_are_shown_with_the_first_line_of_their_values() {
+        let of = |name: &str, scope: &str, value: Option<&[u8]>| Value {
+            scope: scope.to_owned(),
+            name: name.to_owned(),
+            r#type: Some("string".to_owned()),
+            value: value.map(|value| Payload(value.to_vec())),
+        };
+        let variables = vec![of("total", "", Some(b"41\nmore")), of("none", "task:7", None)];
+        let text = printed(&Flow { variables, ..flow() }, false);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(lines.contains(&vec!["total", "string", "41"]), "{text}");
+        assert!(lines.contains(&vec!["none", "task:7", "string", "-"]), "{text}");
     }
 
     #[test]

@@ -100,6 +100,7 @@ fn line(posted: &Posted) -> String {
         EventKind::Step => "step",
         EventKind::Rewind => "rewind",
         EventKind::Deleted => "deleted",
+        EventKind::Variable => "variable",
         EventKind::Snapshot => "snapshot",
     };
     let name = posted.task.as_ref().or(posted.flow.as_ref());

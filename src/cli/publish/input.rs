@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{Args, Order};
-use crate::publish::{Record, Synthetic, SyntheticOptions, disorder, source};
+use crate::{
+    publish::{Record, Synthetic, SyntheticOptions, disorder, source},
+    retention::archive,
+};
 
 type Records = Box<dyn Iterator<Item = Record>>;
 
@@ -86,6 +89,10 @@ fn open(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead>)> {
         return Ok(("standard input".to_owned(), Box::new(BufReader::new(io::stdin()))));
     }
     let name = file.display().to_string();
+    if archive::is_url(&name) {
+        let lines = archive::open(&name).with_context(|| format!("cannot read {name}"))?;
+        return Ok((name, lines));
+    }
     let file = File::open(file).with_context(|| format!("cannot open {name}"))?;
     Ok((name, Box::new(BufReader::new(file))))
 }

@@ -91,6 +91,9 @@ pub(super) fn stored(stored: &Stored, format: Format, rebuild: bool, began: Inst
         of_rows("steps", stored.steps),
         of_rows("flows", stored.flows),
     ];
+    if stored.variables != Ops::default() {
+        sentences.push(of_rows("variables", stored.variables));
+    }
     if stored.superseded + stored.dead_letters > 0 {
         let superseded = many(stored.superseded, "superseded step");
         sentences.push(format!("{superseded}, {} that are new", many(stored.dead_letters, "dead letter")));

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     config::{Redaction, RedactionAction, RedactionRule, RedactionTarget},
     model::{Micros, Phase},
-    proto::v1::{FlowEvent, HistoryEvent, StepEvent, history_event::Event as Wire},
+    proto::v1::{FlowEvent, HistoryEvent, StepEvent, VariableEvent, history_event::Event as Wire},
 };
 
 const LIMIT: usize = 1 << 20;
@@ -178,6 +178,44 @@ fn an_id_above_1_kb_is_rejected() {
     assert_eq!(decode_event(&with(&too_long), "f").unwrap_err().reason(), "id_too_long");
     let original = flow_event(FlowEvent { rerun_of_flow_instance_id: too_long, ..sample() });
     assert_eq!(decode_event(&original, "f").unwrap_err().reason(), "id_too_long");
+}
+
+fn variable(event: VariableEvent) -> Result<Decoded, Reject> {
+    let event = VariableEvent { flow_instance_id: "f".into(), ..event };
+    decode_event(&HistoryEvent { event: Some(Wire::Variable(event)) }, "f")
+}
+
+#[test]
+fn a_variable_has_a_name_and_with_its_scope_that_is_no_longer_than_an_id() {
+    let named = |scope: usize, name: usize| {
+        variable(VariableEvent {
+            scope: "s".repeat(scope),
+            name: "n".repeat(name),
+            ..VariableEvent::default()
+        })
+    };
+    assert_eq!(named(1, 0).unwrap_err(), Reject::NoId("name"));
+    assert!(matches!(named(0, 1).unwrap().event, Event::Variable { scope, .. } if scope.is_empty()));
+    assert!(named(24, MAX_ID_BYTES - 24).is_ok());
+    assert_eq!(named(25, MAX_ID_BYTES - 24).unwrap_err().reason(), "id_too_long");
+}
+
+#[test]
+fn what_is_odd_about_a_variable_is_put_right_and_what_is_removed_has_no_value() {
+    let sent = VariableEvent {
+        name: "a\0b".into(),
+        value: "1".repeat(LIMIT + 1).into(),
+        created_at: Some(time(i64::MAX, 0)),
+        updated_at: Some(time(1, 500)),
+        ..VariableEvent::default()
+    };
+    let Decoded { event, sanitized } = variable(sent.clone()).unwrap();
+    assert_eq!(sanitized, [Oddity::Nul, Oddity::Time, Oddity::Oversized]);
+    let Event::Variable { name, row, .. } = event else { panic!("not a variable: {event:?}") };
+    assert_eq!((&*name, row.created, row.updated), ("a\u{fffd}b", None, Micros::new(1_000_000)));
+    assert!(row.value.unwrap().ends_with("bytes in all]".as_bytes()));
+    let gone = variable(VariableEvent { removed: true, ..sent }).unwrap().event;
+    assert!(matches!(gone, Event::Variable { row, .. } if row.removed && row.value.is_none()), "removed");
 }
 
 #[test]

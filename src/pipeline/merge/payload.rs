@@ -1,22 +1,26 @@
 //! Rows without what they carry: of flows whose payloads are not kept any more. Pure.
 //!
 //! It does not matter when events come, or how often: the rows of a flow, stripped, are what its stripped events make.
-//! But for one case: of two ends of one execution that differ in their payloads and their errors only, the error may be
-//! either's.
+//! But for two cases: of two ends of one execution that differ in their payloads and their errors only, the error may be
+//! either's; and of two events of one revision of a variable, the id and the times.
 
 use super::{FlowFold, FlowTables};
-use crate::model::StepRow;
+use crate::model::{StepRow, VariableRow};
 
 impl FlowFold {
-    /// Whether a run or an execution below this number carries a payload. An error is none: it says why something ended so.
+    /// Whether a run, an execution or a variable below this number carries a payload. An error is none: it says why something ended so.
     pub fn has_payloads_below(&self, before: i64) -> bool {
         let has_payload =
             |row: &StepRow| [&row.input, &row.output, &row.data, &row.misc].into_iter().any(Option::is_some);
         self.runs.range(..before).any(|(_, row)| row.input.is_some() || row.output.is_some())
             || self.steps.iter().any(|((_, execution), row)| *execution < before && has_payload(row))
+            || self
+                .variables
+                .values()
+                .any(|row| row.run < before && (row.value.is_some() || row.misc.is_some()))
     }
 
-    /// The same without the payloads of runs and executions below this number. Snapshots have no number, and stay.
+    /// The same without the payloads of runs, executions and variables below this number. Snapshots have no number, and stay.
     #[must_use]
     pub fn without_payloads_below(mut self, before: i64) -> Self {
         for (_, row) in self.runs.range_mut(..before) {
@@ -27,6 +31,7 @@ impl FlowFold {
                 (row.input, row.output, row.data, row.misc) = (None, None, None, None);
             }
         }
+        strip_variables(self.variables.values_mut(), before);
         self
     }
 }
@@ -42,6 +47,7 @@ impl FlowTables {
         for (_, row) in self.runs.range_mut(..before) {
             (row.input, row.output) = (None, None);
         }
+        strip_variables(self.variables.values_mut(), before);
         // The input that is shown is the least run's.
         let is_least_bare = self.runs.keys().next().is_some_and(|run| *run < before);
         if let Some(shown) = &mut self.shown {
@@ -52,6 +58,12 @@ impl FlowTables {
                 shown.row.input = None;
             }
         }
+    }
+}
+
+fn strip_variables<'a>(variables: impl Iterator<Item = &'a mut Box<VariableRow>>, before: i64) {
+    for row in variables.filter(|row| row.run < before) {
+        (row.value, row.misc) = (None, None);
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{ExecutionKey, Fact, FlowFold, Fold, SnapshotKey, Tombstone};
-use crate::model::{AppRow, FlowId, RunRow, StepId, StepRow, Text};
+use super::{ExecutionKey, Fact, FlowFold, Fold, SnapshotKey, Tombstone, VariableKey};
+use crate::model::{AppRow, FlowId, RunRow, StepId, StepRow, Text, VariableRow};
 
 /// What the tables hold of a set of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct FlowTables {
     pub tombstone: Option<Tombstone>,
     /// `ft_snapshot`.
     pub snapshots: BTreeMap<SnapshotKey, Bytes>,
+    /// `ft_variable`: also those that were removed.
+    pub variables: BTreeMap<VariableKey, Box<VariableRow>>,
 }
 
 /// A row of `flowstate`.
@@ -79,6 +81,7 @@ impl FlowFold {
         if let Some(dead) = self.tombstone {
             self.runs.retain(|run, _| !dead.covers(*run));
             self.steps.retain(|(_, execution), _| !dead.covers(*execution));
+            self.variables.retain(|_, variable| !dead.covers(variable.run));
             if dead == Tombstone::Forever {
                 self.snapshots.clear();
             }
@@ -88,6 +91,7 @@ impl FlowFold {
             shown: show(&self.runs),
             tombstone: self.tombstone,
             snapshots: self.snapshots,
+            variables: self.variables,
             ..FlowTables::default()
         };
         // In order of execution, so that the greatest that no fact reaches comes last and stays.

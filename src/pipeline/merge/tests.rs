@@ -69,6 +69,16 @@ fn step_row() -> impl Strategy<Value = StepRow> {
     })
 }
 
+fn variable_row() -> impl Strategy<Value = VariableRow> {
+    let number = || select(&[0i64, 5, 10][..]);
+    let said = (text(&["string", "json"]), bytes(&["a", "B"]), text(&["1", "2"]), bytes(&["{}"]));
+    (number(), number(), any::<bool>(), said, time()).prop_map(|(run, revision, removed, said, created)| {
+        let (kind, value, id, misc) = said;
+        let value = value.filter(|_| !removed);
+        VariableRow { run, revision, removed, kind, value, id, created, updated: None, misc }
+    })
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let flow = || select(&["A", "B"][..]).prop_map(|id| FlowId::new(id.into()));
     let step = || select(&["0", "1", "2", "x"][..]).prop_map(|id| StepId::new(id.into()));
@@ -82,6 +92,12 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (flow(), option::of(number())).prop_map(|(flow, before)| Event::Deleted { flow, before }),
         1 => (flow(), step()).prop_map(|(flow, step)| {
             Event::Snapshot { flow, data: Bytes::from(step.as_str().to_owned()), step: Some(step) }
+        }),
+        3 => (flow(), select(&["", "s"][..]), variable_row()).prop_map(|(flow, scope, row)| Event::Variable {
+            flow,
+            scope: Text::from_static(scope),
+            name: "v".into(),
+            row: row.into(),
         }),
         1 => (time(), any::<bool>(), text(&["1", "2"])).prop_map(|(at, off, version)| {
             Event::App(AppSwitch { user: Text::new(), app: "a".into(), row: AppRow { at, off, version } })
@@ -157,6 +173,37 @@ fn the_longer_input_wins_and_then_the_greater_bytes() {
     longest(&mut input, Some(Bytes::from_static(b"{\"a\":0}")));
     longest(&mut input, None);
     assert_eq!(input.as_deref(), Some(&b"{\"a\":1}"[..]));
+}
+
+#[test]
+fn of_a_variable_the_latest_change_counts_whole_and_a_removal_stays() {
+    let variable = |run, revision, removed, value: Option<&'static str>| VariableRow {
+        run,
+        revision,
+        removed,
+        kind: None,
+        value: value.map(|value| Bytes::from_static(value.as_bytes())),
+        id: value.map(Text::from_static),
+        created: None,
+        updated: None,
+        misc: None,
+    };
+    let last = |one: VariableRow, other: VariableRow| {
+        let event = |row| Event::Variable {
+            flow: FlowId::new("f".into()),
+            scope: Text::new(),
+            name: "v".into(),
+            row: Box::new(row),
+        };
+        let both = fold([event(one), event(other)]);
+        both.flows["f"].variables.values().next().map(|row| row.as_ref().clone()).unwrap()
+    };
+    let (old, new) = (variable(0, 1, false, Some("z")), variable(0, 2, false, None));
+    assert_eq!(last(new.clone(), old.clone()), new, "null of a greater revision shows");
+    let gone = variable(0, 2, true, None);
+    assert_eq!(last(gone.clone(), new), gone);
+    let again = variable(1, 0, false, Some("a"));
+    assert_eq!(last(gone, again.clone()), again, "a later run begins anew");
 }
 
 fn closed(end: Option<Micros>, status: &str) -> StepRow {

@@ -58,7 +58,7 @@ impl WantedIndex {
 }
 
 /// All that the schema changes make, but for those that only people's lists use.
-pub const WANTED_INDEXES: [WantedIndex; 25] = [
+pub const WANTED_INDEXES: [WantedIndex; 26] = [
     unique("appstate", "userid, appname"),
     unique("flowstate", "flowinstanceid"),
     WantedIndex {
@@ -94,6 +94,7 @@ pub const WANTED_INDEXES: [WantedIndex; 25] = [
         unique: false,
         ..unique("ft_tombstone", "removedat")
     },
+    unique("ft_variable", "flowinstanceid, scope, name"),
     WantedIndex { rows: Some("rerun"), unique: false, ..unique("steps", "flowinstanceid") },
     unique("steps", "flowinstanceid, stepid"),
 ];

@@ -6,7 +6,7 @@ use super::{Answer, Look};
 
 /// Which rights a collector uses on which table. People's commands use more: `flowtrail deadletter` reads and deletes
 /// dead letters and writes `ft_audit`, `flowtrail retention` deletes from most tables and writes its cut-offs, `flowtrail schema update` owns the tables.
-pub const NEEDED_RIGHTS: [(&str, &[&str]); 13] = [
+pub const NEEDED_RIGHTS: [(&str, &[&str]); 14] = [
     ("steps", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("flowstate", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("appstate", &["SELECT", "INSERT", "UPDATE"]),
@@ -16,6 +16,7 @@ pub const NEEDED_RIGHTS: [(&str, &[&str]); 13] = [
     ("ft_tombstone", &["SELECT", "INSERT", "UPDATE"]),
     ("ft_payload_mark", &["SELECT", "DELETE"]),
     ("ft_snapshot", &["SELECT", "INSERT", "DELETE"]),
+    ("ft_variable", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("ft_offset", &["SELECT", "INSERT", "UPDATE"]),
     ("ft_gap", &["SELECT", "INSERT"]),
     ("ft_schema_change", &["SELECT"]),

@@ -332,6 +332,7 @@ async fn step_counts(moment: &Transaction<'_>, id: &str) -> Result<StepCounts, R
 pub async fn is_known(moment: &Transaction<'_>, id: &str) -> Result<bool, ReadError> {
     let mut statement = Statement::new("SELECT EXISTS (SELECT FROM flowstate WHERE flowinstanceid = ");
     statement.push("?) OR ", id, Type::TEXT);
-    statement.push("EXISTS (SELECT FROM steps WHERE flowinstanceid = ?) AS known", id, Type::TEXT);
+    statement.push("EXISTS (SELECT FROM steps WHERE flowinstanceid = ?) OR ", id, Type::TEXT);
+    statement.push("EXISTS (SELECT FROM ft_variable WHERE flowinstanceid = ?) AS known", id, Type::TEXT);
     Ok(statement.rows(moment).await?.first().map_or(Ok(false), |row| row.try_get("known"))?)
 }

@@ -21,6 +21,8 @@ pub struct Flow {
     pub runs: Vec<Run>,
     /// Its steps in order.
     pub steps: Vec<Step>,
+    /// Its variables, but those that were removed, by scope and name.
+    pub variables: Vec<Value>,
     /// Executions of steps that later ones took the place of.
     pub superseded_executions: i64,
 }
@@ -115,6 +117,19 @@ pub struct Step {
     pub misc: Option<Payload>,
 }
 
+/// A variable.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Value {
+    /// What has it, by the runtime's own id; empty if that is the instance.
+    pub scope: String,
+    /// Name.
+    pub name: String,
+    /// The runtime's word for what the value is.
+    pub r#type: Option<String>,
+    /// Value; nothing where it is null, or is not kept any more.
+    pub value: Option<Payload>,
+}
+
 /// Reads all there is about one instance, as of one moment; nothing where neither it nor a step of it is known.
 pub async fn show(client: &mut Client, id: &str) -> Result<Option<Flow>, Error> {
     // One snapshot for all statements, or a run could be missing that its steps belong to.
@@ -126,7 +141,8 @@ pub async fn show(client: &mut Client, id: &str) -> Result<Option<Flow>, Error> 
         .await?;
     let state = state(&transaction, id).await?;
     let steps = steps(&transaction, id).await?;
-    if state.is_none() && steps.is_empty() {
+    let variables = variables(&transaction, id).await?;
+    if state.is_none() && steps.is_empty() && variables.is_empty() {
         return Ok(None);
     }
     let original = match state.as_ref().and_then(|state| state.summary.rerun_of.as_deref()) {
@@ -143,7 +159,8 @@ pub async fn show(client: &mut Client, id: &str) -> Result<Option<Flow>, Error> 
         rows(&transaction, "SELECT count(*) FROM ft_superseded_step WHERE flowinstanceid = $1", id).await?;
     let superseded_executions = superseded.first().map_or(Ok(0), |row| row.try_get(0))?;
     transaction.commit().await?;
-    Ok(Some(Flow { id: id.to_owned(), state, rerun_by, original, runs, steps, superseded_executions }))
+    let id = id.to_owned();
+    Ok(Some(Flow { id, state, rerun_by, original, runs, steps, variables, superseded_executions }))
 }
 
 /// Unnamed statements with their types given: nothing is prepared that a session pooler would mix up.
@@ -174,6 +191,13 @@ async fn steps(transaction: &Transaction<'_>, id: &str) -> Result<Vec<Step>, Err
     let mut steps = found.iter().map(Step::of).collect::<Result<Vec<_>, _>>()?;
     steps.sort_by(|one, other| order(one).cmp(&order(other)));
     Ok(steps)
+}
+
+/// Parts of records, which a runtime keeps beside its variables, are left to whoever knows that runtime.
+async fn variables(transaction: &Transaction<'_>, id: &str) -> Result<Vec<Value>, Error> {
+    let sql = "SELECT scope, name, type, value FROM ft_variable \
+        WHERE flowinstanceid = $1 AND NOT removed AND NOT starts_with(scope, '@') ORDER BY scope, name";
+    rows(transaction, sql, id).await?.iter().map(Value::of).collect()
 }
 
 /// Ids that are numbers come first, by number; the others by start, then by id.
@@ -241,6 +265,17 @@ impl Step {
             error: payload(row, "error")?,
             data: payload(row, "stepdata")?,
             misc: payload(row, "misc")?,
+        })
+    }
+}
+
+impl Value {
+    fn of(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            scope: row.try_get("scope")?,
+            name: row.try_get("name")?,
+            r#type: text(row, "type")?,
+            value: payload(row, "value")?,
         })
     }
 }

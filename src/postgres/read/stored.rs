@@ -48,6 +48,12 @@ async fn bytes(moment: &Transaction<'_>, flow: &str) -> Result<i64, ReadError> {
         flow,
         Type::TEXT,
     );
+    statement.push(
+        " + COALESCE((SELECT sum(COALESCE(octet_length(value), 0)::bigint + COALESCE(octet_length(misc), 0) + 200) \
+         FROM ft_variable WHERE flowinstanceid = ?), 0)",
+        flow,
+        Type::TEXT,
+    );
     statement.sql(", 1::bigint << 40)::bigint AS bytes");
     let rows = statement.rows(moment).await?;
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("bytes"))?)

@@ -11,11 +11,8 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{LOCK_EXCLUSIVE, Purge, begin};
-use crate::{
-    clock,
-    postgres::read::{self, Letter, LetterFilter},
-};
+use super::{Purge, begin_alone};
+use crate::postgres::read::{self, Letter, LetterFilter};
 
 /// Rows that are held of flows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -32,6 +29,8 @@ pub struct Rows {
     pub rewinds: u64,
     /// Rows of `ft_snapshot`.
     pub snapshots: u64,
+    /// Rows of `ft_variable`.
+    pub variables: u64,
 }
 
 impl std::ops::AddAssign for Rows {
@@ -42,6 +41,7 @@ impl std::ops::AddAssign for Rows {
         self.superseded += more.superseded;
         self.rewinds += more.rewinds;
         self.snapshots += more.snapshots;
+        self.variables += more.variables;
     }
 }
 
@@ -72,7 +72,8 @@ impl Purge {
             (SELECT count(*) FROM steps WHERE flowinstanceid = ANY ($1)), \
             (SELECT count(*) FROM ft_superseded_step WHERE flowinstanceid = ANY ($1)), \
             (SELECT count(*) FROM ft_rewind WHERE flowinstanceid = ANY ($1)), \
-            (SELECT count(*) FROM ft_snapshot WHERE flowinstanceid = ANY ($1))";
+            (SELECT count(*) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)), \
+            (SELECT count(*) FROM ft_variable WHERE flowinstanceid = ANY ($1))";
         let row = self.client.query_typed_one(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
         let count = |column: usize| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Rows {
@@ -82,6 +83,7 @@ impl Purge {
             superseded: count(3)?,
             rewinds: count(4)?,
             snapshots: count(5)?,
+            variables: count(6)?,
         })
     }
 
@@ -92,11 +94,9 @@ impl Purge {
         const SQL: &str = "INSERT INTO ft_tombstone AS t (flowinstanceid, removedat) SELECT unnest($1::text[]), now() \
             ON CONFLICT (flowinstanceid) DO UPDATE SET before = NULL, removedat = excluded.removedat \
             WHERE t.before IS NOT NULL OR t.removedat IS NULL";
-        let asked = clock::monotonic();
-        let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
+        let Some((transaction, waited)) = begin_alone(&mut self.client, self.table).await? else {
             return Ok(None);
         };
-        let waited = asked.elapsed();
         transaction.execute_typed(SQL, &[(&flows, Type::TEXT_ARRAY)]).await?;
         transaction.commit().await?;
         Ok(Some(waited))

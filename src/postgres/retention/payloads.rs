@@ -5,7 +5,7 @@
 //! of flows at a time.
 //!
 //! They are the columns `flowinput` and `flowoutput` of runs, `stepdata`, `input`, `output` and `misc` of executions, `misc` of
-//! `flowstate`, and the bytes of snapshots, whose rows stay with their hashes: so one that comes again finds its place taken.
+//! `flowstate`, `value` and `misc` of variables, and the bytes of snapshots, whose rows stay with their hashes: so one that comes again finds its place taken.
 
 use tokio_postgres::{
     Error,
@@ -13,11 +13,10 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Aged, LOCK_EXCLUSIVE, LOCK_SHARED, Marked, Purge, Size, begin};
-use crate::clock;
+use super::{LOCK_SHARED, Purge, Size, Taken, begin};
 
 /// Sets payloads of runs and executions below the mark to null; rows that have none are not touched.
-const STRIP: [&str; 6] = [
+const STRIP: [&str; 7] = [
     "UPDATE steps t SET stepdata = NULL, input = NULL, output = NULL, misc = NULL FROM ft_payload_mark m \
      WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND COALESCE(t.execution, 0) < m.before \
      AND num_nonnulls(t.stepdata, t.input, t.output, t.misc) > 0",
@@ -34,41 +33,15 @@ const STRIP: [&str; 6] = [
     "UPDATE flowstate t SET flowinput = NULL FROM ft_payload_mark m WHERE t.flowinstanceid = ANY ($1) \
      AND m.flowinstanceid = t.flowinstanceid AND COALESCE(t.run, 0) >= m.before AND t.flowinput IS NOT NULL \
      AND EXISTS (SELECT FROM ft_run r WHERE r.flowinstanceid = t.flowinstanceid AND r.run < m.before)",
+    "UPDATE ft_variable t SET value = NULL, misc = NULL FROM ft_payload_mark m \
+     WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND t.run < m.before \
+     AND num_nonnulls(t.value, t.misc) > 0",
     "UPDATE ft_snapshot t SET data = '' FROM ft_payload_mark m JOIN flowstate f USING (flowinstanceid) \
      WHERE t.flowinstanceid = ANY ($1) AND m.flowinstanceid = t.flowinstanceid AND COALESCE(f.run, 0) < m.before \
      AND octet_length(t.data) > 0",
 ];
 
 impl Purge {
-    /// Marks flows that are still as they were read and whose payloads are there; `None` if the lock could not be had within
-    /// a second.
-    ///
-    /// What comes to a flow later with a run or an execution above all that is stored now belongs to a re-run, and is kept
-    /// whole.
-    pub(crate) async fn mark_payloads(&mut self, flows: &[Aged]) -> Result<Option<Marked>, Error> {
-        const SQL: &str = "INSERT INTO ft_payload_mark AS m (flowinstanceid, before)
-            SELECT f.flowinstanceid, 1 + LEAST(9223372036854775806, GREATEST(f.run,
-                    (SELECT max(s.execution) FROM steps s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(s.execution) FROM ft_superseded_step s WHERE s.flowinstanceid = f.flowinstanceid),
-                    (SELECT max(r.run) FROM ft_run r WHERE r.flowinstanceid = f.flowinstanceid), 0))
-            FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) AS u(id, run, finished, status)
-                JOIN flowstate f ON f.flowinstanceid = u.id AND COALESCE(f.run, 0) = u.run
-                    AND (COALESCE(f.phase, 2) = 2) = u.finished AND f.status IS NOT DISTINCT FROM u.status
-            ON CONFLICT (flowinstanceid) DO UPDATE SET before = excluded.before, removedat = NULL
-                WHERE m.before < excluded.before
-            RETURNING flowinstanceid";
-        let asked = clock::monotonic();
-        let Some(transaction) = begin(&mut self.client, LOCK_EXCLUSIVE, self.table).await? else {
-            return Ok(None);
-        };
-        let waited = asked.elapsed();
-        let read = super::Read::of(flows);
-        let rows = transaction.query_typed(SQL, &read.parameters()).await?;
-        let flows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        transaction.commit().await?;
-        Ok(Some(Marked { flows, waited }))
-    }
-
     /// Flows that are marked and not stripped yet: whoever marked them has ended before.
     pub(crate) async fn begun_payloads(&self) -> Result<Vec<String>, Error> {
         const SQL: &str =
@@ -84,25 +57,25 @@ impl Purge {
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 
-    /// Sets the payloads of flows to null as their marks say, in one transaction. `false`, and nothing is done, if the law's
+    /// Sets the payloads of flows to null as their marks say, in one transaction. `None`, and nothing is done, if the law's
     /// lock, or a row that a batch holds, could not be had within a second. Repeating it changes nothing.
-    pub(crate) async fn strip(&mut self, flows: &[&str]) -> Result<bool, Error> {
+    pub(crate) async fn strip(&mut self, flows: &[&str]) -> Result<Option<Taken>, Error> {
         const DONE: &str = "UPDATE ft_payload_mark SET removedat = now() WHERE flowinstanceid = ANY ($1) AND removedat IS NULL";
         let ids: [(&(dyn ToSql + Sync), Type); 1] = [(&flows, Type::TEXT_ARRAY)];
         let Some(transaction) = begin(&mut self.client, LOCK_SHARED, self.table).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         for statement in STRIP {
             match transaction.execute_typed(statement, &ids).await {
                 Ok(_) => {}
                 // Late events of the same flows are being stored.
-                Err(error) if is_contended(&error) => return transaction.rollback().await.map(|()| false),
+                Err(error) if is_contended(&error) => return transaction.rollback().await.map(|()| None),
                 Err(error) => return Err(error),
             }
         }
         transaction.execute_typed(DONE, &ids).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Some(Taken { flows: u64::try_from(flows.len()).unwrap_or(u64::MAX), steps: 0 }))
     }
 
     /// What the payloads of flows take: executions, and about how many bytes as they are stored.
@@ -119,6 +92,8 @@ impl Purge {
                 UNION ALL SELECT 0, COALESCE(pg_column_size(flowinput), 0) + COALESCE(pg_column_size(flowoutput), 0)
                     FROM ft_run WHERE flowinstanceid = ANY ($1)
                 UNION ALL SELECT 0, pg_column_size(data) FROM ft_snapshot WHERE flowinstanceid = ANY ($1)
+                UNION ALL SELECT 0, COALESCE(pg_column_size(value), 0) + COALESCE(pg_column_size(misc), 0)
+                    FROM ft_variable WHERE flowinstanceid = ANY ($1)
             ) SELECT COALESCE(sum(step), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM row";
         self.sized(SQL, flows).await
     }

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "law"))
 import model                                            # noqa: E402
-from oracle import columns, own, own_of_shown, shown, STEP as STEP_COLUMNS  # noqa: E402
+from oracle import columns, own, own_of_shown, shown, STEP as STEP_COLUMNS, VARIABLE as VARIABLE_COLUMNS  # noqa: E402
 from tables import TABLES, line                         # noqa: E402
 from wire import Rejected, begin, decode, varint        # noqa: E402
 
@@ -120,6 +120,8 @@ def settle(rows, originals, events, snapshots):
         put(rows, "ft_rewind", key, {})
     for flow, before in tables["ft_tombstone"].items():
         put(rows, "ft_tombstone", (flow,), {"before": None if before == model.INF else before, "removedat": None})
+    for key, row in tables["ft_variable"].items():
+        put(rows, "ft_variable", key, columns(row, VARIABLE_COLUMNS))
     for event in snapshots:
         if tables["ft_tombstone"].get(event["flow"]) != model.INF:
             data = bytes(event["data"])

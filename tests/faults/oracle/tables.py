@@ -7,9 +7,9 @@ import json
 
 from wire import LONG, Long
 
-TIME = {"starttime", "endtime", "at"}
+TIME = {"starttime", "endtime", "at", "createdat", "updatedat"}
 BYTES = {"stepdata", "misc", "input", "output", "error", "flowinput", "flowoutput", "hash", "data", "recordkey", "payload",
-         "payloadhash"}
+         "payloadhash", "value"}
 STEP = ["phase", "taskname", "status", "starttime", "endtime", "stepdata", "flowname", "subflowid", "misc", "rerun", "parentstepid",
         "input", "output", "error"]
 RUN = ["phase", "userid", "appname", "appversion", "flowname", "hostid", "starttime", "endtime", "status", "parentflowinstanceid",
@@ -25,6 +25,8 @@ TABLES = {
     "ft_tombstone": (["flowinstanceid"], ["before", "removedat"]),
     "ft_payload_mark": (["flowinstanceid"], ["before", "removedat"]),
     "ft_snapshot": (["flowinstanceid", "stepid", "hash"], ["data"]),
+    "ft_variable": (["flowinstanceid", "scope", "name"],
+                    ["run", "revision", "removed", "type", "value", "variableid", "createdat", "updatedat", "misc"]),
     "appstate": (["userid", "appname"], ["at", "persistenceenabled", "appversion"]),
     "ft_dead_letter": (["topic", "partition", "recordoffset"],
                        ["payloadhash", "recordtime", "recordkey", "payload", "headers", "reason", "sqlstate"]),

@@ -24,7 +24,12 @@ REWIND = {1: ("flow", TEXT), 2: ("n", INT), 3: ("before", INT)}
 DELETED = {1: ("flow", TEXT), 2: ("before", INT)}
 SNAPSHOT = {1: ("flow", TEXT), 2: ("step", TEXT), 3: ("data", DATA)}
 APP = {1: ("user", TEXT), 2: ("app", TEXT), 3: ("version", TEXT), 4: ("on", FLAG), 5: ("at", TIME)}
-EVENTS = {1: ("flow", FLOW), 2: ("step", STEP), 3: ("rewind", REWIND), 4: ("deleted", DELETED), 5: ("snapshot", SNAPSHOT), 6: ("app", APP)}
+VARIABLE = {1: ("flow", TEXT), 2: ("run", INT), 3: ("scope", TEXT), 4: ("name", TEXT), 5: ("type", TEXT), 6: ("value", DATA),
+            7: ("revision", INT), 8: ("removed", FLAG), 9: ("variable", TEXT), 10: ("created", TIME), 11: ("updated", TIME),
+            12: ("misc", DATA)}
+EVENTS = {1: ("flow", FLOW), 2: ("step", STEP), 3: ("rewind", REWIND), 4: ("deleted", DELETED), 5: ("snapshot", SNAPSHOT), 6: ("app", APP),
+          7: ("variable", VARIABLE)}
+SCHEMAS = dict(EVENTS.values())
 TIMESTAMP = {1: ("seconds", INT), 2: ("nanos", INT)}
 WIRE = {INT: VARINT, FLAG: VARINT, ENUM: VARINT, TEXT: BYTES, DATA: BYTES, TIME: BYTES}
 
@@ -214,8 +219,7 @@ def decode(key, value, limit):
         raise Rejected("empty")
     kind, fields = envelope(value, begin(value))
     event, cut = {"kind": kind}, False
-    schema = EVENTS[{"flow": 1, "step": 2, "rewind": 3, "deleted": 4, "snapshot": 5, "app": 6}[kind]][1]
-    for name, as_kind in schema.values():
+    for name, as_kind in SCHEMAS[kind].values():
         field = fields.get(name)
         if field is None:
             continue
@@ -257,8 +261,10 @@ def name_it(kind, event, key):
             pass
         if not event.get("flow"):
             raise Rejected("no_id")
-    if kind == "step" and not event.get("step"):
+    if kind in ("step", "variable") and not event.get("step" if kind == "step" else "name"):
         raise Rejected("no_id")
+    if kind == "variable" and sum(len((event.get(name) or "").encode()) for name in ("scope", "name")) > LONGEST_ID:
+        raise Rejected("id_too_long")
     for name in ("user", "app") if kind == "app" else IDS:
         if len((event.get(name) or "").encode()) > LONGEST_ID:
             raise Rejected("id_too_long")
@@ -276,5 +282,8 @@ def finish(kind, event):
         event.setdefault("before", 0)
     elif kind == "snapshot":
         event["data"] = event.get("data") or b""
+    elif kind == "variable":
+        for name, value in (("run", 0), ("scope", ""), ("revision", 0), ("removed", False)):
+            event[name] = event.get(name) or value
     elif kind == "app":
         event.setdefault("on", False)

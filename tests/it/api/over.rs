@@ -120,9 +120,16 @@ async fn what_is_exported_makes_the_same_rows_in_an_empty_database() {
         done(command.arg(&file).args(["--topic", &empty.kafka.topics[0]])).await;
         collect_all(&empty).await;
         let other = servers::connect_to(&empty).await;
-        for table in
-            ["flowstate", "steps", "ft_run", "ft_superseded_step", "ft_rewind", "ft_snapshot", "ft_tombstone"]
-        {
+        for table in [
+            "flowstate",
+            "steps",
+            "ft_run",
+            "ft_superseded_step",
+            "ft_rewind",
+            "ft_snapshot",
+            "ft_tombstone",
+            "ft_variable",
+        ] {
             // Of a flow that was deleted there is nothing to export.
             let sql = format!(
                 "SELECT to_jsonb(t)::text FROM {table} t WHERE flowinstanceid IN (SELECT flowinstanceid FROM flowstate) ORDER BY 1"

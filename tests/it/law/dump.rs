@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flowtrail::{
-    model::{AppRow, Micros, RunRow, StepRow},
+    model::{AppRow, Micros, RunRow, StepRow, VariableRow},
     pipeline::merge::{Tables, Tombstone},
 };
 use serde_json::{Map, Value, json};
@@ -20,6 +20,9 @@ const RUN: &str = "'phase', phase, 'userid', userid, 'appname', appname, 'appver
     'parentflowinstanceid', parentflowinstanceid, 'parentflowname', parentflowname,
     'rerunofflowinstanceid', rerunofflowinstanceid, 'flowinput', convert_from(flowinput, 'UTF8'),
     'flowoutput', convert_from(flowoutput, 'UTF8'), 'error', convert_from(error, 'UTF8'), 'traceid', traceid";
+const VARIABLE: &str = "'run', run, 'revision', revision, 'removed', removed, 'type', type,
+    'value', convert_from(value, 'UTF8'), 'variableid', variableid, 'createdat', us(createdat),
+    'updatedat', us(updatedat), 'misc', convert_from(misc, 'UTF8')";
 
 /// What Postgres holds of flows whose ids begin with a prefix.
 pub async fn of_database(client: &Client, prefix: &str) -> Value {
@@ -37,6 +40,7 @@ pub async fn of_database(client: &Client, prefix: &str) -> Value {
         ("ft_run", "flowinstanceid || '/' || run", RUN.to_owned()),
         ("ft_rewind", "flowinstanceid || '/' || COALESCE(n::text, 'all') || '/' || before", String::new()),
         ("ft_tombstone", "flowinstanceid", "'before', before".to_owned()),
+        ("ft_variable", "flowinstanceid || '/' || scope || '/' || name", VARIABLE.to_owned()),
         (
             "appstate",
             "userid || '/' || appname",
@@ -86,6 +90,9 @@ pub fn of_fold(tables: &Tables) -> Value {
             let from = fact.from.map_or("all".to_owned(), |from| from.to_string());
             put("ft_rewind", format!("{flow}/{from}/{}", fact.before), json!({}));
         }
+        for ((scope, name), row) in &tables.variables {
+            put("ft_variable", format!("{flow}/{scope}/{name}"), variable_row(row));
+        }
         if let Some(tombstone) = tables.tombstone {
             let before = match tombstone {
                 Tombstone::Before(before) => Some(before),
@@ -99,7 +106,16 @@ pub fn of_fold(tables: &Tables) -> Value {
             json!({"at": at.map(Micros::get), "persistenceenabled": !off, "appversion": version.as_deref()});
         put("appstate", format!("{user}/{app}"), row);
     }
-    let all = ["steps", "ft_superseded_step", "flowstate", "ft_run", "ft_rewind", "ft_tombstone", "appstate"];
+    let all = [
+        "steps",
+        "ft_superseded_step",
+        "flowstate",
+        "ft_run",
+        "ft_rewind",
+        "ft_tombstone",
+        "ft_variable",
+        "appstate",
+    ];
     let whole = all.map(|table| (table.to_owned(), Value::Object(dump.remove(table).unwrap_or_default())));
     Value::Object(whole.into_iter().collect())
 }
@@ -130,6 +146,14 @@ fn run_row(row: &RunRow) -> Map<String, Value> {
         "error": bytes(row.error.as_ref()), "traceid": row.trace.as_deref(),
     });
     row.as_object().unwrap().clone()
+}
+
+fn variable_row(row: &VariableRow) -> Value {
+    json!({
+        "run": row.run, "revision": row.revision, "removed": row.removed, "type": row.kind.as_deref(),
+        "value": bytes(row.value.as_ref()), "variableid": row.id.as_deref(), "createdat": row.created.map(Micros::get),
+        "updatedat": row.updated.map(Micros::get), "misc": bytes(row.misc.as_ref()),
+    })
 }
 
 /// Fails with the rows and columns that differ, and with the events, so that the case can be kept.

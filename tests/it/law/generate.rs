@@ -65,7 +65,7 @@ fn flow(random: &mut StdRng, prefix: &str) -> String {
 
 fn event(random: &mut StdRng, prefix: &str) -> Value {
     let flow = flow(random, prefix);
-    match random.random_range(0..19) {
+    match random.random_range(0..23) {
         0..6 => run(random, &flow, prefix),
         6..15 => step(random, &flow),
         15..17 => {
@@ -77,6 +77,7 @@ fn event(random: &mut StdRng, prefix: &str) -> Value {
                 pick(random, &[Value::Null, json!(0), json!(1), json!(10), json!(15), json!(23)]).clone();
             json!({"kind": "deleted", "flow": flow, "before": before})
         }
+        18..22 => variable(random, &flow),
         _ => {
             let at = pick(random, &[Value::Null, json!(1), json!(2)]).clone();
             let event = json!({"kind": "app", "user": pick(random, &["", "u"]), "app": format!("{prefix}app"),
@@ -134,6 +135,23 @@ fn step(random: &mut StdRng, flow: &str) -> Value {
     event.insert("start".into(), time(random));
     event.insert("end".into(), time(random));
     event.insert("rerun".into(), json!(random.random_bool(0.3)));
+    missing(event)
+}
+
+fn variable(random: &mut StdRng, flow: &str) -> Value {
+    let mut event = Map::new();
+    for name in ["type", "value", "variable", "misc"] {
+        event.insert(name.into(), text(random));
+    }
+    event.insert("kind".into(), json!("variable"));
+    event.insert("flow".into(), json!(flow));
+    event.insert("scope".into(), json!(pick(random, &["", "", "", "@process"])));
+    event.insert("name".into(), json!(pick(random, &["a", "a", "é"])));
+    event.insert("run".into(), json!(pick(random, &[0, 10, 10, 10])));
+    event.insert("revision".into(), json!(pick(random, &[-1, 1, 1, 1_700_000_000_000_001_i64])));
+    event.insert("removed".into(), json!(random.random_bool(0.3)));
+    event.insert("created".into(), time(random));
+    event.insert("updated".into(), time(random));
     missing(event)
 }
 
@@ -213,6 +231,20 @@ fn record(event: &Value) -> Record {
             Event::Rewind(v1::Rewind { flow_instance_id, from_step: n("n"), before: n("before").unwrap() })
         }
         "deleted" => Event::FlowDeleted(v1::FlowDeleted { flow_instance_id, before: n("before") }),
+        "variable" => Event::Variable(v1::VariableEvent {
+            flow_instance_id,
+            run: n("run").unwrap(),
+            scope: s("scope"),
+            name: s("name"),
+            r#type: s("type"),
+            value: b("value"),
+            revision: n("revision").unwrap(),
+            removed: event["removed"].as_bool().unwrap(),
+            variable_id: s("variable"),
+            created_at: t("created"),
+            updated_at: t("updated"),
+            misc: b("misc"),
+        }),
         _ => Event::App(v1::AppEvent {
             user_id: s("user"),
             app_name: s("app"),
@@ -232,6 +264,7 @@ fn event_key(value: &Bytes) -> String {
         Event::Rewind(e) => e.flow_instance_id,
         Event::FlowDeleted(e) => e.flow_instance_id,
         Event::Snapshot(e) => e.flow_instance_id,
+        Event::Variable(e) => e.flow_instance_id,
         Event::App(e) => format!("{}/{}", e.user_id, e.app_name),
     }
 }

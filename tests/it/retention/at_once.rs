@@ -142,6 +142,7 @@ fn said_without_snapshots(made: &Made) -> Vec<HistoryEvent> {
         match event.event.as_mut().unwrap() {
             Event::Flow(flow) => flow.run = micros(flow.started_at.as_ref()),
             Event::Step(step) => step.execution = micros(step.started_at.as_ref()),
+            Event::Variable(variable) => variable.run = micros(variable.created_at.as_ref()),
             _ => unreachable!("nothing else is said"),
         }
     }

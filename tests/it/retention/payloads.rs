@@ -62,6 +62,7 @@ pub(super) fn stripped(mut rows: Value) -> Value {
     let columns = |table: &str| match table {
         "steps" | "ft_superseded_step" => &["stepdata", "input", "output", "misc"][..],
         "flowstate" | "ft_run" => &["flowinput", "flowoutput"],
+        "ft_variable" => &["value", "misc"],
         _ => &[],
     };
     for (table, rows) in rows.as_object_mut().unwrap() {
@@ -193,7 +194,7 @@ async fn a_run_that_was_killed_between_mark_and_removal_is_finished_by_the_next(
 async fn payloads_are_archived_before_they_go_and_come_back_from_there() {
     let folder = TempDir::new().unwrap();
     let mut config = config().await;
-    config.retention.archive_dir = folder.path().join("archive").to_str().unwrap().to_owned();
+    config.retention.archive = folder.path().join("archive").to_str().unwrap().to_owned();
     let client = servers::connect_to(&config).await;
     publish(&config, said(&Made::new("bare", 5, FlowStatus::Failed))).await;
     collect_all(&config).await;
@@ -201,7 +202,7 @@ async fn payloads_are_archived_before_they_go_and_come_back_from_there() {
     let done_so_far = removed(&config).await;
     assert_eq!((done_so_far.bare, done_so_far.archived), (1, 1));
 
-    let files = files_below(Path::new(&config.retention.archive_dir));
+    let files = files_below(Path::new(&config.retention.archive));
     let lines = program::done(tokio::process::Command::new("zcat").args(&files)).await;
     let path = folder.path().join("all.ndjson");
     std::fs::write(&path, &lines).unwrap();

@@ -40,7 +40,7 @@ fn statements() -> Vec<&'static str> {
 }
 
 /// Tables that a plan reads whole.
-fn read_whole(plan: &Value) -> Vec<&str> {
+pub fn read_whole(plan: &Value) -> Vec<&str> {
     let below = plan["Plans"].as_array().into_iter().flatten().flat_map(read_whole);
     let own = (plan["Node Type"] == "Seq Scan").then(|| plan["Relation Name"].as_str().unwrap());
     own.into_iter().chain(below).collect()

@@ -12,7 +12,7 @@ use super::{
     connection::Connection,
     is_secret,
     redaction::{self, RedactionRule},
-    retention::{self, RetentionPolicy},
+    retention::{self, RetentionPolicy, check_archive},
 };
 
 /// librdkafka's own settings lie under this name.
@@ -193,10 +193,7 @@ pub(super) const SETTINGS: [Setting; 59] = [
     Setting { key: "retention.dead_letters", slot: |c| Slot::Span(&mut c.retention.dead_letters) },
     Setting { key: "retention.audit", slot: |c| Slot::Span(&mut c.retention.audit) },
     Setting { key: "retention.remember", slot: |c| Slot::Span(&mut c.retention.remember) },
-    Setting {
-        key: "retention.archive",
-        slot: |c| Slot::Text(&mut c.retention.archive, retention::check_archive),
-    },
+    Setting { key: "retention.archive", slot: |c| Slot::Text(&mut c.retention.archive, check_archive) },
     Setting { key: "retention.every", slot: |c| Slot::Span(&mut c.retention.every) },
     Setting {
         key: "retention.batch_flows",

@@ -19,10 +19,11 @@ use proptest::{
 type Body = fn(&[u8]);
 
 /// Each body by the name of its target, with how many inputs of each kind it is tried on.
-const TARGETS: [(&str, Body, u32); 5] = [
+const TARGETS: [(&str, Body, u32); 6] = [
     ("decode", bodies::decode, 2000),
     ("framing", bodies::framing, 1000),
     ("flogo", bodies::flogo, 1000),
+    ("flowable", bodies::flowable, 1000),
     ("redaction", bodies::redaction, 3000),
     ("config", bodies::config, 300),
 ];

@@ -126,7 +126,7 @@ fn every_file_of_the_corpus_holds() {
 fn the_corpus_stays_small() {
     let files: Vec<_> = TARGETS.iter().flat_map(|(target, ..)| corpus(target)).collect();
     let bytes: usize = files.iter().map(|(_, input)| input.len()).sum();
-    assert!(files.len() <= 200 && bytes <= 300_000, "{} files, {bytes} bytes", files.len());
+    assert!(files.len() <= 250 && bytes <= 300_000, "{} files, {bytes} bytes", files.len());
 }
 
 #[test]

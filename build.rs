@@ -5,6 +5,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Type};
 
+/// Events that come in one record.
+const SEVERAL: &str = ".flowtrail.history.v1.Several";
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -31,15 +34,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The same messages with `bytes` where they have `string`: the two are one and the same on the wire, and a field of
-/// bytes is a slice of the message where one of text is a copy of its own.
+/// The same messages with `bytes` where they have `string`, and for several events in one: these are one and the same on the
+/// wire. A field of bytes is a slice of the message where one of text is a copy of its own; and a record of millions of events
+/// that say nothing is refused without a place in memory for each.
 fn with_text_as_bytes(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
     fn change(message: &mut DescriptorProto) {
-        for field in message.field.iter_mut().filter(|field| field.r#type() == Type::String) {
-            field.set_type(Type::Bytes);
+        for field in &mut message.field {
+            if field.type_name() == SEVERAL {
+                field.type_name = None;
+                field.set_type(Type::Bytes);
+            } else if field.r#type() == Type::String {
+                field.set_type(Type::Bytes);
+            }
         }
         message.nested_type.iter_mut().for_each(change);
     }
-    descriptors.file.iter_mut().flat_map(|file| &mut file.message_type).for_each(change);
+    for file in &mut descriptors.file {
+        file.message_type.retain(|message| !SEVERAL.ends_with(message.name()));
+        // Comments are found by the numbers of messages, which are others now.
+        file.source_code_info = None;
+        file.message_type.iter_mut().for_each(change);
+    }
     descriptors
 }

@@ -34,7 +34,8 @@ GRANT SELECT, INSERT, DELETE ON ft_rewind, ft_snapshot TO flowtrail_collect, flo
 GRANT SELECT, DELETE ON ft_payload_mark TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT, INSERT ON ft_gap TO flowtrail_collect, flowtrail_operate;
 GRANT SELECT ON ft_schema_change TO flowtrail_collect, flowtrail_operate;
-GRANT INSERT ON ft_dead_letter TO flowtrail_collect, flowtrail_operate;
+-- What is of a flow instance that was not known is stored once it is, and its letter goes.
+GRANT SELECT, INSERT, DELETE ON ft_dead_letter TO flowtrail_collect, flowtrail_operate;
 
 -- Who asks sees all of it, dead letters included: they hold what could not be stored, payloads and all.
 GRANT SELECT ON steps, flowstate, appstate, ft_superseded_step, ft_run, ft_rewind, ft_tombstone, ft_payload_mark, ft_snapshot,
@@ -51,7 +52,7 @@ GRANT EXECUTE ON FUNCTION flowable.fields(bytea), flowable.as_long(text), flowab
 
 -- Who did what is noted, and how it ended.
 GRANT INSERT, UPDATE ON ft_audit TO flowtrail_serve, flowtrail_operate;
-GRANT DELETE ON ft_dead_letter, ft_offset TO flowtrail_operate;
+GRANT DELETE ON ft_offset TO flowtrail_operate;
 
 -- What was kept long enough goes; a collector with retention.every is to be in this role too.
 GRANT DELETE ON ft_tombstone TO flowtrail_operate;

@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     http::{Access, Role},
     kafka::{shared_tail::SharedTail, tail::Record},
+    pipeline::decode::foreign::Foreign,
     postgres::{Pool, read},
     redaction::Rules,
 };
@@ -99,7 +100,11 @@ impl Api {
     /// What `rules` name is masked in what comes from Kafka. Whoever listens is told when `stop` ends it.
     pub fn new(pool: Pool, config: &Config, rules: Option<Arc<Rules>>, stop: CancellationToken) -> Self {
         let (of_tail, topic) = (rules.clone(), config.gateway.topic.clone());
-        let read = move |record: &Record| Posted::of(&topic, record, of_tail.as_deref()).map(Arc::new);
+        let foreign = Foreign::of(&config.flowable);
+        let read = move |record: &Record| {
+            let posted = Posted::of(&topic, record, of_tail.as_deref(), &foreign);
+            posted.into_iter().map(Arc::new).collect()
+        };
         let tail = SharedTail::new(&config.kafka, &config.gateway.topic, MOST_BEHIND, stop, read);
         let (listeners, readers) = (Semaphore::new(MOST_LISTENERS), Semaphore::new(MOST_READERS));
         let (listeners, readers) = (Arc::new(listeners), Arc::new(readers));

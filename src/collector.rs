@@ -1,5 +1,7 @@
 //! A member of the consumer group: Kafka → Postgres, until it is told to stop or can't go on.
 
+mod unresolved;
+
 use std::{
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -22,8 +24,9 @@ use crate::{
     },
     metrics::LagTable,
     pipeline::{
-        Load,
+        Kept, Load,
         consume::{Command, Consume, ConsumeError, LaneInput, Setup},
+        decode::foreign::Foreign,
         gather::Gatherer,
         group::Limits,
         shares::Counting,
@@ -242,6 +245,8 @@ fn start(
     let together = Lanes {
         collector,
         rules,
+        foreign: Foreign::of(&config.flowable),
+        unresolved: Kept::default(),
         shown: &shown,
         store: &store,
         mirror,
@@ -253,6 +258,14 @@ fn start(
         stop,
     };
     let lanes = (0..collector.lanes).map(|lane| together.start(lane, rand::random(), &mut tasks)).collect();
+    let (rules, kept) = (together.rules.clone(), together.unresolved.clone());
+    if let Some(hold) = config.flowable.hold {
+        let trying = unresolved::keep_trying(config.clone(), hold, rules, kept, stop.clone());
+        tasks.spawn(async move {
+            trying.await;
+            Ok(())
+        });
+    }
     let consume = Consume::new(
         Setup {
             consumer,
@@ -284,6 +297,9 @@ fn start(
 pub(crate) struct Lanes<'a, D> {
     pub(crate) collector: &'a config::Collector,
     pub(crate) rules: Option<Arc<Rules>>,
+    pub(crate) foreign: Foreign,
+    /// Told of letters that may come right by themselves.
+    pub(crate) unresolved: Kept,
     pub(crate) shown: &'a Shown,
     pub(crate) store: &'a Arc<D>,
     pub(crate) mirror: Option<Arc<Mirror>>,
@@ -317,6 +333,7 @@ impl<D: Database> Lanes<'_, D> {
                 payload_bytes: self.collector.max_payload_bytes,
             },
             rules: self.rules.clone(),
+            foreign: self.foreign.clone(),
             linger: Duration::from_millis(self.collector.linger_ms),
             tracer: self.tracer.clone(),
         };
@@ -332,6 +349,7 @@ impl<D: Database> Lanes<'_, D> {
             commands: self.commands.clone(),
             health: self.shown.health.clone(),
             tally: self.tally.clone(),
+            unresolved: self.unresolved.clone(),
         };
         let gathering = self.stop.clone();
         tasks.spawn(async move {

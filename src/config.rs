@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+mod check;
 mod connection;
 mod environment;
 mod error;
 mod file;
 mod flogo;
+mod flowable;
 mod load;
 mod pem;
 mod print;
@@ -22,12 +24,13 @@ mod sessions;
 mod settings;
 mod tables;
 
-pub(crate) use self::settings::check_service;
+pub(crate) use self::check::{check_service, check_source};
 pub use self::{
     connection::{Connection, Verify},
     environment::{Environment, READ_ELSEWHERE},
     error::{ConfigError, Origin, Problem},
     flogo::Ignored,
+    flowable::Flowable,
     load::{Flag, Flags, Loaded, load},
     pem::{ClientCertificate, Pem},
     print::{InForce, Printed, ignored, in_force, printed, to_toml},
@@ -56,6 +59,8 @@ pub struct Config {
     pub rerun: Rerun,
     /// How long what is kept.
     pub retention: Retention,
+    /// How records are read that Flowable engines wrote themselves.
+    pub flowable: Flowable,
     /// Where traces are sent.
     pub telemetry: Telemetry,
     /// What to do about tables that are not as wanted.

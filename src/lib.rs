@@ -2,7 +2,8 @@
 //!
 //! The way of a message, and the modules in that order:
 //!
-//! 1. a runtime says what happened in the contract of [`proto`]; [`flogo`] is how a Flogo app's words become that,
+//! 1. a runtime says what happened in the contract of [`proto`]; [`flogo`] and [`flowable`] are how a Flogo app's and a Flowable
+//!    engine's words become that,
 //! 2. [`gateway`] takes it over HTTP and [`publish`] from files, and they put it on a Kafka topic,
 //! 3. [`kafka`] takes part in the consumer group and reads it,
 //! 4. [`pipeline`] decodes it, groups by flow instance, merges what belongs to one row, and stores batches,
@@ -28,6 +29,8 @@ pub mod proto;
 pub mod model;
 
 pub mod flogo;
+
+pub mod flowable;
 
 pub mod redaction;
 

@@ -13,9 +13,11 @@ use metrics_exporter_prometheus::{
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+mod known;
 mod lag;
 mod process;
 
+use self::known::KNOWN;
 pub use self::lag::{LagSample, LagTable};
 
 /// How often histograms are folded into their buckets, so that they don't grow where nobody scrapes.
@@ -90,6 +92,8 @@ metrics! {
         "Events that met another of the same row within their batch and cost no row of their own.";
     DEAD_LETTERS = "flowtrail_dead_letters_total", Kind::Counter, Count, ["reason"],
         "Messages kept as dead letters, by reason.";
+    UNRESOLVED = "flowtrail_unresolved_total", Kind::Counter, Count, ["outcome"],
+        "Records with something of a flow instance that was not known: held as dead letters, resolved later, given up.";
     EVENTS_SANITIZED = "flowtrail_events_sanitized_total", Kind::Counter, Count, ["reason"],
         "Oddities of events that were put right before they were stored, by reason.";
     BATCH_ROWS = "flowtrail_batch_rows", ROWS, Count, [],
@@ -159,26 +163,6 @@ metrics! {
     PROCESS_STARTED = "process_start_time_seconds", Kind::Gauge, Seconds, [],
         "When this process was started, since 1970 in UTC.";
 }
-
-/// Label values that are there from the start at zero: a series that begins with its first event hides that event from
-/// `increase()`.
-const KNOWN: &[(Metric, &[&str])] = &[
-    (
-        DEAD_LETTERS,
-        &["empty", "id_too_long", "no_id", "oversized", "refused", "undecodable", "unknown_event"],
-    ),
-    (
-        EVENTS_SANITIZED,
-        &["empty_key", "id_from_key", "key_mismatch", "nul", "oversized", "phase", "time", "unreadable"],
-    ),
-    (REBALANCES, &["assign", "lost", "revoke"]),
-    (POSTGRES_ERRORS, &["halt", "reject", "retry"]),
-    (GAPS, &["recreated", "retention"]),
-    (RETENTION_REMOVED, &["flows", "payloads", "steps"]),
-    (GATEWAY_ALSO, &["dropped", "failed", "refused", "sent"]),
-    (HTTP_REFUSED, &["401", "403", "429"]),
-    (WAYS, &["conflict", "exclusive", "replaced", "staged", "straight"]),
-];
 
 /// Why the metrics could not be set up.
 #[derive(Debug, Error)]
@@ -372,6 +356,11 @@ pub fn events_merged(events: u64) {
 /// Messages became dead letters.
 pub fn dead_letters(reason: &'static str, messages: u64) {
     counter!(DEAD_LETTERS.name, "reason" => reason).increment(messages);
+}
+
+/// What became of records that are of flow instances not known.
+pub fn unresolved(outcome: &'static str, records: u64) {
+    counter!(UNRESOLVED.name, "outcome" => outcome).increment(records);
 }
 
 /// Something odd about events was put right.

@@ -27,6 +27,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::{kafka::Lease, model::Offset};
 
@@ -45,6 +46,8 @@ pub struct Envelope {
     pub payload: Option<Bytes>,
     /// Its headers, in order.
     pub headers: Vec<(String, Option<Bytes>)>,
+    /// What it says in the words of the contract, as far as others had to be asked for that.
+    pub told: Option<Bytes>,
 }
 
 impl Envelope {
@@ -53,7 +56,17 @@ impl Envelope {
         let headers =
             self.headers.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len) + 64);
         let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        160 + bytes(&self.key) + bytes(&self.payload) + headers.sum::<usize>()
+        160 + bytes(&self.key) + bytes(&self.payload) + bytes(&self.told) + headers.sum::<usize>()
+    }
+
+    /// What is decoded of it.
+    pub(crate) fn meant(&self) -> Option<&Bytes> {
+        self.told.as_ref().or(self.payload.as_ref())
+    }
+
+    /// A header's value; of several the last.
+    pub(crate) fn header(&self, name: &str) -> Option<Bytes> {
+        self.headers.iter().rev().find(|(key, _)| key == name)?.1.clone()
     }
 }
 
@@ -89,6 +102,22 @@ impl Load {
         let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.lighter.wait_timeout_while(looking, limit, |()| self.bytes() >= most));
         self.bytes() < most
+    }
+}
+
+/// Whether lanes have kept dead letters that may come right by themselves. A clone is the same.
+#[derive(Debug, Clone, Default)]
+pub struct Kept(Arc<Notify>);
+
+impl Kept {
+    /// A lane has kept some.
+    pub(crate) fn note(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until some were kept since the last time.
+    pub(crate) async fn wait(&self) {
+        self.0.notified().await;
     }
 }
 

@@ -10,6 +10,7 @@ mod copy;
 mod dead_letter;
 mod encode;
 mod fault;
+pub(crate) mod flowable;
 mod found;
 mod gap;
 mod held;
@@ -18,6 +19,7 @@ mod left_out;
 mod marks;
 mod offset;
 mod offset_reader;
+mod owner;
 mod plain;
 mod pool;
 mod pooler;
@@ -39,12 +41,13 @@ pub(crate) use self::held::Holdings;
 pub use self::{
     audit::{audit, audit_outcome},
     batch::{AtOnce, Batch, Ops, Tally, Ways, Written},
-    dead_letter::{DeadLetter, Removal, remove_letters},
+    dead_letter::{DeadLetter, Removal, forget_letters, remove_letters, takes_turn},
     encode::encode,
     fault::{Fault, sentence},
     gap::Gap,
     held::Held,
     offset::{LastRecord, Progress, Stored, forget as forget_offsets, read as read_offsets},
+    owner::owners,
     pool::{Pool, PoolError, Reader},
     pooler::keeps_sessions,
     rebuild::{holds_rows, make_list_index, put_off_list_index},

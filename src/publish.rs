@@ -1,9 +1,12 @@
 //! Sources of events for a topic, and the way of events onto it.
 //!
-//! A [`Record`] comes from a file ([`source`]) or is made up ([`synthetic`]), may be mixed up on purpose
+//! A [`Record`] comes from a file ([`source`], [`flowable`]) or a database
+//! ([`database`]) or is made up ([`synthetic`]), may be mixed up on purpose
 //! ([`disorder`]), and is put on a topic by [`send()`].
 
+pub mod database;
 pub mod disorder;
+pub mod flowable;
 pub(crate) mod pace;
 pub mod send;
 pub mod source;
@@ -31,7 +34,7 @@ impl From<HistoryEvent> for Record {
     }
 }
 
-/// The key that an event's record has; empty for an event that says nothing.
+/// The key that an event's record has, of several that of the first; empty for an event that says nothing.
 pub fn key(event: &HistoryEvent) -> String {
     match &event.event {
         Some(Event::Flow(e)) => e.flow_instance_id.clone(),
@@ -40,6 +43,7 @@ pub fn key(event: &HistoryEvent) -> String {
         Some(Event::FlowDeleted(e)) => e.flow_instance_id.clone(),
         Some(Event::Snapshot(e)) => e.flow_instance_id.clone(),
         Some(Event::Variable(e)) => e.flow_instance_id.clone(),
+        Some(Event::Several(e)) => e.events.first().map(key).unwrap_or_default(),
         Some(Event::App(e)) => format!("{}/{}", e.user_id, e.app_name),
         None => String::new(),
     }

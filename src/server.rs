@@ -26,6 +26,7 @@ use crate::{
     },
     http::{self, Access, Condition, Health, Role, access::AccessError},
     kafka::{admin::Admin, client, confirmed::ConfirmedProducer},
+    pipeline::decode::foreign::Foreign,
     postgres::{
         Pool,
         connect::{self, PostgresError},
@@ -114,7 +115,8 @@ impl Server {
             limits: Limits { deadline, body_bytes: wanted.max_body_bytes },
             rules: Rules::compile(&config.redaction)?,
         });
-        let steps = Steps::new(&config.kafka, &wanted.topic, gateway.rules.clone(), stop.clone());
+        let foreign = Foreign::of(&config.flowable);
+        let steps = Steps::new(&config.kafka, &wanted.topic, gateway.rules.clone(), foreign, stop.clone());
         // Who only answers questions does without Kafka.
         let conditions: &[Condition] = if wanted.record { &[Condition::Kafka] } else { &[] };
         let health = Arc::new(Health::new(conditions, Duration::from_mins(1), clock::monotonic()));

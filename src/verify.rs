@@ -43,6 +43,7 @@ use crate::{
         slice::{SliceError, Slicer, Stretch, Wanted},
     },
     model::{Micros, Offset, Partition},
+    pipeline::decode::foreign::Foreign,
     postgres::{
         Holdings,
         connect::{self, PostgresError},
@@ -125,6 +126,8 @@ struct Setting {
     max_payload_bytes: usize,
     /// What is masked before anything is compared.
     rules: Option<Arc<Rules>>,
+    /// How records are read that are not the contract's own.
+    foreign: Foreign,
     /// Finished flows that started before this were removed by retention.
     removed_before: Option<Micros>,
     progress: Arc<Progress>,
@@ -243,6 +246,7 @@ impl Comparison {
             to_the_end,
             max_payload_bytes,
             rules: Rules::compile(&config.redaction)?,
+            foreign: Foreign::of(&config.flowable),
             removed_before,
             progress,
             differences,

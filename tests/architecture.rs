@@ -45,6 +45,7 @@ fn the_pure_modules_know_no_runtime_no_kafka_client_and_no_database_driver() {
         "pipeline/letter.rs",
         "pipeline/watermark.rs",
         "flogo",
+        "flowable",
         "redaction",
         "retention/policy.rs",
         "retention/archive/event.rs",

@@ -234,7 +234,7 @@ fn scatter_id(id: &mut String) {
 
 fn add(fold: &mut Fold, record: &Record) -> anyhow::Result<()> {
     let payload = Bytes::from(record.event.encode_to_vec());
-    fold.add(decode(Some(record.key.as_bytes()), Some(&payload), MAX_PAYLOAD, None)?.event);
+    fold.extend(decode(Some(record.key.as_bytes()), Some(&payload), MAX_PAYLOAD, None)?.events);
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub fn framing(input: &[u8]) {
         let framed = behind(schema, index, message);
         assert_eq!(decode_record(Some(b"f"), Some(&framed), LIMIT, None), plain, "index {index:?}");
     }
-    if !matches!(message.first(), None | Some(0 | b'{')) {
+    if !matches!(message.first(), None | Some(0 | b'{' | b'[')) {
         assert_eq!(checked(Some(b"f"), &Bytes::copy_from_slice(message), LIMIT), plain);
     }
 

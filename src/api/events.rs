@@ -37,7 +37,7 @@ use crate::{
         slice::{Slicer, Stretch},
     },
     model::Partition,
-    pipeline::decode::decode,
+    pipeline::decode::{decode, foreign::Foreign},
 };
 
 /// How often a client hears that the connection is there, and how far it has been read.
@@ -202,6 +202,7 @@ async fn catch_up(
     let place = shared.readers.clone().try_acquire_owned();
     let place = place.map_err(|_| Trouble::Busy("as many read the topic as may; ask again later"))?;
     let (kafka, rules) = (shared.config.kafka.clone(), shared.rules.clone());
+    let foreign = Foreign::of(&shared.config.flowable);
     let reading = spawn_blocking(move || {
         let _place = place;
         let slicer = Slicer::new(&kafka).map_err(|error| error.to_string())?;
@@ -210,11 +211,12 @@ async fn catch_up(
         let (mut seen, mut is_cut) = (0_u64, false);
         let read = slicer.read(&stretches, |_, record| {
             seen += 1;
-            let (key, value) = block.copy(record);
+            let [key, value] = foreign.copied(&mut block, record);
             if let Ok(decoded) = decode(key.as_deref(), value.as_ref(), MOST_BYTES, rules.as_deref()) {
                 let time = record.time().and_then(|time| Timestamp::from_millisecond(time).ok());
                 let place = (record.partition(), record.offset().0);
-                posted.extend(Posted::of_event(&decoded.event, record.topic(), place, time));
+                let said = |event| Posted::of_event(event, record.topic(), place, time);
+                posted.extend(decoded.events.iter().filter_map(said));
             }
             is_cut = crate::clock::monotonic() > deadline;
             if is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     gateway::caller::Scope,
     http::Caller,
-    pipeline::retry::retry,
+    pipeline::retry::{Reading, retry},
     postgres::{
         Removal, Session, connect,
         read::{self, LetterFilter},
@@ -83,12 +83,11 @@ pub(super) async fn retry_letters(
     let writing = Box::pin(connect::connect(&config.postgres, APPLICATION)).await.map_err(away)?;
     let mut session = Session::prepare(writing).await?;
     let mut done = Done::default();
+    let reading = Reading::of(config, api.shared.rules.clone());
     for ids in which.ids.chunks(AT_ONCE) {
         let filter = LetterFilter { ids: Some(ids.to_vec()), ..LetterFilter::default() };
         let letters = read::whole_letters(&client, &filter, i64::MIN, 1_000).await?;
-        let rules = api.shared.rules.as_deref();
-        let retried =
-            Box::pin(retry(&mut session, &letters, config.collector.max_payload_bytes, rules)).await;
+        let retried = Box::pin(retry(&mut session, &letters, &reading)).await;
         let retried = retried.map_err(|error| Trouble::from(error.error))?;
         done.done += remove_letters(&client, &retried.stored, &caller.name, Removal::Retried).await?;
         done.left.extend(retried.left.into_iter().map(|(id, why)| Left { id, why }));

@@ -31,7 +31,7 @@ use crate::{
         partitioner::Hash,
         slice::{Edge, SliceError, Slicer, Stretch, Wanted},
     },
-    pipeline::decode::decode,
+    pipeline::decode::{decode, foreign::Foreign},
     postgres::read::{self, Shown},
     redaction::Rules,
 };
@@ -196,6 +196,7 @@ async fn find(
     let search = Search {
         kafka: api.shared.config.kafka.clone(),
         rules: api.shared.rules.clone(),
+        foreign: Foreign::of(&api.shared.config.flowable),
         most_bytes: api.shared.config.collector.max_payload_bytes,
         topic,
         all_partitions: place.all_partitions.unwrap_or(false),
@@ -246,6 +247,7 @@ fn became(message: &Message, shown: &Shown) -> Option<Became> {
 struct Search {
     kafka: config::Kafka,
     rules: Option<Arc<Rules>>,
+    foreign: Foreign,
     most_bytes: usize,
     topic: String,
     all_partitions: bool,
@@ -265,7 +267,7 @@ impl Search {
         let mut closed = HashSet::new();
         slicer.read(&stretches, |_, record| {
             records += 1;
-            messages.extend(self.message(record, &mut block, &mut closed));
+            messages.extend(self.messages(record, &mut block, &mut closed));
             stopped = if messages.len() >= MOST_MESSAGES {
                 Some(Stopped::Messages)
             } else if records >= MOST_RECORDS {
@@ -291,31 +293,31 @@ impl Search {
         Ok(Wanted { topics: vec![self.topic.clone()], partitions, since, until: Edge::default() })
     }
 
-    /// The record as a message, if it speaks of what is looked for.
-    fn message(
+    /// The record's events as messages, as far as they speak of what is looked for.
+    fn messages(
         &self,
         record: &dyn Record,
         block: &mut Block,
         closed: &mut HashSet<(Option<String>, i64)>,
-    ) -> Option<Message> {
-        let (key, value) = block.copy(record);
+    ) -> Vec<Message> {
+        let [key, value] = self.foreign.copied(block, record);
         let decoded = decode(key.as_deref(), value.as_ref(), self.most_bytes, self.rules.as_deref());
         let place = (record.partition(), record.offset().0);
         let timestamp = record.time().and_then(|time| Timestamp::from_millisecond(time).ok());
         let sanitised = oddities(&decoded);
-        let mut message = Message {
+        let blank = || Message {
             topic: record.topic().to_owned(),
             partition: place.0,
             offset: place.1,
             timestamp,
-            bytes: value.as_ref().map_or(0, bytes::Bytes::len),
+            bytes: record.payload().map_or(0, <[u8]>::len),
             kind: None,
             run: None,
             step: None,
             execution: None,
             phase: None,
             status: None,
-            sanitised,
+            sanitised: sanitised.clone(),
             shown: None,
             late: false,
             rejected: None,
@@ -325,30 +327,36 @@ impl Search {
             // What can't be decoded speaks of its key, and of no step.
             Err(reject) => {
                 let is_wanted = key.as_deref() == Some(self.flow.as_bytes()) && self.step.is_none();
-                message.rejected = Some(reject.to_string());
-                return is_wanted.then_some(message);
+                let message = Message { rejected: Some(reject.to_string()), ..blank() };
+                return is_wanted.then_some(message).into_iter().collect();
             }
         };
-        let posted = Posted::of_event(&decoded.event, record.topic(), place, timestamp)?;
-        if posted.id != self.flow || (self.step.is_some() && posted.step != self.step) {
-            return None;
-        }
-        if let Some(number) = posted.run.or(posted.execution) {
-            let of = (posted.step.clone(), number);
-            message.late = closed.contains(&of);
-            if posted.phase == Some(2) {
-                closed.insert(of);
+        let said = |event| Posted::of_event(event, record.topic(), place, timestamp);
+        let mut messages = Vec::new();
+        for posted in decoded.events.iter().filter_map(said) {
+            if posted.id != self.flow || (self.step.is_some() && posted.step != self.step) {
+                continue;
             }
+            let mut late = false;
+            if let Some(number) = posted.run.or(posted.execution) {
+                let of = (posted.step.clone(), number);
+                late = closed.contains(&of);
+                if posted.phase == Some(2) {
+                    closed.insert(of);
+                }
+            }
+            messages.push(Message {
+                kind: Some(posted.kind),
+                run: posted.run,
+                step: posted.step,
+                execution: posted.execution,
+                phase: posted.phase,
+                status: posted.status,
+                late,
+                ..blank()
+            });
         }
-        Some(Message {
-            kind: Some(posted.kind),
-            run: posted.run,
-            step: posted.step,
-            execution: posted.execution,
-            phase: posted.phase,
-            status: posted.status,
-            ..message
-        })
+        messages
     }
 }
 

@@ -8,7 +8,7 @@ use super::asked;
 use crate::{
     kafka::tail::Record,
     model::{Event, Micros, RunState, millis},
-    pipeline::decode::{Decoded, Reject, decode},
+    pipeline::decode::{Decoded, Reject, decode, foreign::Foreign},
     redaction::Rules,
 };
 
@@ -76,10 +76,13 @@ pub(crate) enum EventKind {
 
 impl Posted {
     /// What a record of this topic says; nothing where it is no event of a flow. With what `rules` name masked.
-    pub(crate) fn of(topic: &str, record: &Record, rules: Option<&Rules>) -> Option<Self> {
-        let decoded = decode(record.key.as_deref(), record.value.as_ref(), MOST_BYTES, rules).ok()?;
+    pub(crate) fn of(topic: &str, record: &Record, rules: Option<&Rules>, foreign: &Foreign) -> Vec<Self> {
+        let value = foreign.contract(record.value.clone(), || record.source.clone());
+        let decoded = decode(record.key.as_deref(), value.as_ref(), MOST_BYTES, rules);
         let timestamp = record.time.and_then(|time| Timestamp::from_millisecond(time).ok());
-        Self::of_event(&decoded.event, topic, (record.partition, record.offset), timestamp)
+        let place = (record.partition, record.offset);
+        let events = decoded.into_iter().flat_map(|decoded| decoded.events);
+        events.filter_map(|event| Self::of_event(&event, topic, place, timestamp)).collect()
     }
 
     /// What an event says; nothing of an app's switch, which speaks of no flow.
@@ -217,8 +220,15 @@ mod tests {
 
     fn posted(event: history_event::Event) -> Posted {
         let value = HistoryEvent { event: Some(event) }.encode_to_vec().into();
-        let record = Record { key: None, value: Some(value), partition: 3, offset: 7, time: Some(1_500) };
-        Posted::of("t", &record, None).unwrap()
+        let record = Record {
+            key: None,
+            value: Some(value),
+            partition: 3,
+            offset: 7,
+            time: Some(1_500),
+            source: None,
+        };
+        Posted::of("t", &record, None, &Foreign::default()).remove(0)
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::input::Input;
 use super::output::Format as Output;
 use crate::{
-    config::Config,
+    config::{self as configuration, Config},
     kafka::{
         admin::Admin,
         producer::{Partitioner, Producer},
@@ -30,6 +30,10 @@ Examples:
     flowtrail publish --from flogo-recording recorded.jsonl --topic flow.history --partitions 6
   Events from another program, one JSON object a line:
     my-runtime | flowtrail publish --from json -
+  The asynchronous history of a Flowable engine, whose ids are told from those of others by a name:
+    flowtrail publish --from flowable-async-history jobs.jsonl.gz --source orders
+  What an engine keeps in its own tables:
+    flowtrail publish --from flowable-database postgres://reader@db/flowable --time-zone Europe/Berlin --source orders
   What would be sent, without Kafka:
     flowtrail publish --from flogo-recording recorded.jsonl --dry-run
   A load of a million events at 20 000 a second:
@@ -48,7 +52,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", requires = "file")]
     from: Option<Format>,
 
-    /// The file to read; - is standard input, and a URL is what retention archived in object storage
+    /// The file to read, - is standard input; or the URL of what retention archived in object storage; or the address of a
+    /// database
     #[arg(requires = "from")]
     file: Option<PathBuf>,
 
@@ -70,6 +75,9 @@ pub(crate) struct Args {
 
     #[command(flatten, next_help_heading = "Synthetic events")]
     traffic: Traffic,
+
+    #[command(flatten, next_help_heading = "History of a Flowable engine")]
+    engine: Engine,
 
     #[command(flatten, next_help_heading = "Order")]
     order: Order,
@@ -99,6 +107,21 @@ struct Traffic {
     /// When the first flow starts [default: 2026-01-01T00:00:00Z]
     #[arg(long, value_name = "TIME")]
     start_time: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Engine {
+    /// Name of the engine, which its ids get before them [default: flowable]
+    #[arg(long, value_name = "NAME", requires = "from", value_parser = source)]
+    source: Option<String>,
+
+    /// Sequence flows become steps too
+    #[arg(long, requires = "from")]
+    sequence_flows: bool,
+
+    /// Time zone of the engine's JVM, in which its tables have their times
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    time_zone: String,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -146,6 +169,11 @@ struct Target {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
+
+fn source(text: &str) -> Result<String, String> {
+    configuration::check_source(text).map(|()| text.to_owned())
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value| (0.0..=100.0).contains(value));
     value.ok_or_else(|| "a number from 0 to 100".to_owned())

@@ -200,6 +200,7 @@ mod tests {
         assert_eq!(loaded.config.kafka.topics, defaults.kafka.topics);
         assert_eq!(format!("{:?}", loaded.config.http), format!("{:?}", defaults.http));
         assert_eq!(format!("{:?}", loaded.config.gateway), format!("{:?}", defaults.gateway));
+        assert_eq!(loaded.config.flowable, defaults.flowable);
         assert_eq!(format!("{:?}", loaded.config.retention), format!("{:?}", defaults.retention));
         assert_eq!(loaded.config.schema.mode, defaults.schema.mode);
     }

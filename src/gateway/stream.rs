@@ -30,7 +30,7 @@ use crate::{
         tail::Record,
     },
     model::Event,
-    pipeline::decode::decode,
+    pipeline::decode::{decode, foreign::Foreign},
     redaction::Rules,
 };
 
@@ -58,20 +58,27 @@ impl Steps {
         kafka: &config::Kafka,
         topic: &str,
         rules: Option<Arc<Rules>>,
+        foreign: Foreign,
         stop: CancellationToken,
     ) -> Self {
-        let read = move |record: &Record| posted_step(record, rules.as_deref());
+        let read = move |record: &Record| posted_steps(record, rules.as_deref(), &foreign);
         Self { tail: SharedTail::new(kafka, topic, BEHIND, stop, read) }
     }
 }
 
-/// The step's own JSON, if the record is a step that has some.
-fn posted_step(record: &Record, rules: Option<&Rules>) -> Option<Utf8Bytes> {
-    let decoded = decode(record.key.as_deref(), record.value.as_ref(), MOST_BYTES, rules).ok()?;
+/// The own JSON of the steps that the record is of, if they have some.
+fn posted_steps(record: &Record, rules: Option<&Rules>, foreign: &Foreign) -> Vec<Utf8Bytes> {
+    let value = foreign.contract(record.value.clone(), || record.source.clone());
+    let Ok(decoded) = decode(record.key.as_deref(), value.as_ref(), MOST_BYTES, rules) else {
+        return Vec::new();
+    };
     let is_whole = !decoded.is_oversized();
-    let Event::Step { row, .. } = decoded.event else { return None };
-    let data = row.data.filter(|data| is_whole && data.starts_with(b"{"))?;
-    Utf8Bytes::try_from(data).ok()
+    let step = |event| {
+        let Event::Step { row, .. } = event else { return None };
+        let data = row.data.filter(|data| is_whole && data.starts_with(b"{"))?;
+        Utf8Bytes::try_from(data).ok()
+    };
+    decoded.events.into_iter().filter_map(step).collect()
 }
 
 /// The route.

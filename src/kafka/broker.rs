@@ -32,6 +32,11 @@ pub(crate) trait Record {
     fn payload(&self) -> Option<&[u8]>;
     /// Its headers, in order.
     fn headers(&self) -> Vec<(String, Option<Bytes>)>;
+
+    /// A header's value; of several the last.
+    fn header(&self, name: &str) -> Option<Bytes> {
+        self.headers().into_iter().rev().find(|(key, _)| key == name)?.1
+    }
 }
 
 /// A member of the group. Rebalances are answered while it polls, and change the

@@ -13,7 +13,7 @@ use super::tail::{self, Record};
 use crate::config;
 
 /// What listeners get of a record; nothing where they have no use for it.
-type Read<T> = Box<dyn Fn(&Record) -> Option<T> + Send + Sync>;
+type Read<T> = Box<dyn Fn(&Record) -> Vec<T> + Send + Sync>;
 
 /// What comes onto a topic from now on. A clone is the same.
 pub(crate) struct SharedTail<T> {
@@ -54,7 +54,7 @@ impl<T: Clone + Send + 'static> SharedTail<T> {
         topic: &str,
         behind: usize,
         stop: CancellationToken,
-        read: impl Fn(&Record) -> Option<T> + Send + Sync + 'static,
+        read: impl Fn(&Record) -> Vec<T> + Send + Sync + 'static,
     ) -> Self {
         let (kafka, topic, read) = (kafka.clone(), topic.to_owned(), Box::new(read));
         let (running, beginning) = (Mutex::default(), tokio::sync::Mutex::default());
@@ -117,14 +117,14 @@ impl<T> Shared<T> {
 
     /// Passes a record on, if there is one; says whether anybody listens.
     fn take(&self, record: Option<&Record>) -> bool {
-        let thing = record.and_then(|record| (self.read)(record));
+        let things = record.map(|record| (self.read)(record)).unwrap_or_default();
         // Under the lock: whoever comes meanwhile finds this reader, or begins another, and knows where it joins in.
         let mut place = self.running();
         let Some(running) = &mut *place else { return false };
         if let Some(record) = record {
             running.positions.insert(record.partition, record.offset.saturating_add(1));
         }
-        if let Some(thing) = thing {
+        for thing in things {
             // Whoever went away is noticed below.
             let _ = running.sender.send(thing);
         }

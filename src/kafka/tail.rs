@@ -11,11 +11,12 @@ use rdkafka::{
     Message as _, Offset as Position, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
+    message::{BorrowedMessage, Headers as _},
     metadata::MetadataPartition,
 };
 
 use super::client::{self, Context, Error};
-use crate::{clock, config};
+use crate::{clock, config, pipeline::decode::foreign::SOURCE_HEADER};
 
 /// How long Kafka may take to say which partitions there are.
 const ASK: Duration = Duration::from_secs(5);
@@ -43,6 +44,8 @@ pub(crate) struct Record {
     pub(crate) offset: i64,
     /// Its timestamp in ms since 1970.
     pub(crate) time: Option<i64>,
+    /// The engine that wrote it, where a header says that.
+    pub(crate) source: Option<Bytes>,
 }
 
 /// Reads a topic from its end until `each` says that nobody looks any more; it is asked at least four times a second, then
@@ -80,6 +83,7 @@ pub(crate) fn follow(
                     partition: record.partition(),
                     offset: record.offset(),
                     time: record.timestamp().to_millis(),
+                    source: source(&record),
                 })),
                 // An outage; librdkafka tries again by itself.
                 Some(Err(_)) | None => each(None),
@@ -95,6 +99,12 @@ pub(crate) fn follow(
         .spawn(run)
         .map(|_| ends)
         .map_err(|error| Error::Other { doing: "start a thread", reason: error.to_string() })
+}
+
+/// The header that names the engine.
+fn source(record: &BorrowedMessage<'_>) -> Option<Bytes> {
+    let named = record.headers()?.iter().filter(|header| header.key == SOURCE_HEADER).last()?;
+    named.value.map(Bytes::copy_from_slice)
 }
 
 fn partitions(consumer: &BaseConsumer<Context>, topic: &str) -> Result<Vec<i32>, KafkaError> {

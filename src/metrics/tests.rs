@@ -15,6 +15,7 @@ fn rendered() -> String {
         rows("steps", RowOp::Unchanged, 1);
         events_merged(1);
         dead_letters("undecodable", 1);
+        unresolved("held", 1);
         events_sanitized("nul", 1);
         batch(20_000, 1 << 20);
         share(Whose::App, "shop", 2, 300);
@@ -211,7 +212,7 @@ fn what_is_counted_by_reason_is_there_at_zero_before_it_first_happens() {
     let text = exposition.render();
     let is_there = |series: String| assert!(text.contains(&format!("{series} 0\n")), "no {series} in {text}");
     let of_ids = [O::EmptyKey, O::KeyMismatch, O::IdFromKey];
-    let of_fields = [O::Nul, O::Time, O::Phase, O::Oversized, O::Unreadable];
+    let of_fields = [O::Nul, O::Time, O::Phase, O::Oversized, O::Unreadable, O::NotKept];
     for oddity in of_ids.into_iter().chain(of_fields) {
         is_there(format!("{}{{reason=\"{}\"}}", EVENTS_SANITIZED.name, oddity.name()));
     }
@@ -221,7 +222,12 @@ fn what_is_counted_by_reason_is_there_at_zero_before_it_first_happens() {
     {
         is_there(format!("{}{{reason=\"{}\"}}", DEAD_LETTERS.name, reject.reason()));
     }
-    is_there(format!("{}{{reason=\"{}\"}}", DEAD_LETTERS.name, crate::pipeline::sieve::REFUSED));
+    for reason in [crate::pipeline::sieve::REFUSED, crate::pipeline::group::UNRESOLVED] {
+        is_there(format!("{}{{reason=\"{reason}\"}}", DEAD_LETTERS.name));
+    }
+    for outcome in ["held", "resolved", "given_up"] {
+        is_there(format!("{}{{outcome=\"{outcome}\"}}", UNRESOLVED.name));
+    }
     for fault in [Fault::Retry, Fault::Reject, Fault::Halt] {
         is_there(format!("{}{{class=\"{}\"}}", POSTGRES_ERRORS.name, fault.name()));
     }

@@ -4,13 +4,17 @@
 //! same event wherever and whenever it is decoded.
 
 mod clean;
+pub mod foreign;
 mod framing;
+pub(crate) mod several;
 
 use bytes::Bytes;
 use prost::Message as _;
+use smallvec::SmallVec;
 
-use self::clean::Cleaner;
+use self::{clean::Cleaner, several::Pieces};
 use crate::{
+    flowable::identity::{Known, Thing},
     model::{AppRow, AppSwitch, Event, FlowId, MAX_ID_BYTES, Phase, RunRow, StepId, StepRow, VariableRow},
     proto::{
         sliced::{self, history_event::Event as Wire},
@@ -19,19 +23,61 @@ use crate::{
     redaction::{Looked, Redact, Rules},
 };
 
-/// An event, and what had to be put right about it.
-#[derive(Debug, PartialEq, Eq)]
+/// The events of a record; nearly always one, which takes no memory of its own.
+pub type Events = SmallVec<[Event; 1]>;
+
+/// The events of a record, and what had to be put right about them.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Decoded {
-    /// The event.
-    pub event: Event,
-    /// What was put right; each is counted by `flowtrail_events_sanitized_total{reason}`.
+    /// The events, in their order.
+    pub events: Events,
+    /// What was put right, each once; each is counted by `flowtrail_events_sanitized_total{reason}`.
     pub sanitized: Vec<Oddity>,
+    /// What else there is to say of a record of several events; of another there is nothing.
+    pub rest: Option<Box<Rest>>,
+}
+
+/// What of a record of several events did not become events, and what others had to be asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// Why the first of those that are refused is.
+    pub refused: Option<Reject>,
+    /// By what the flow instances of others are to be found.
+    pub missing: Vec<Thing>,
+    /// The record with what other records said of its flow instances: it decodes by itself to these events.
+    pub told: Option<Bytes>,
+}
+
+impl Rest {
+    fn refuse(&mut self, reject: Reject) {
+        self.refused.get_or_insert(reject);
+    }
 }
 
 impl Decoded {
     /// A field was cut, so the whole message has to be kept as a dead letter too.
     pub fn is_oversized(&self) -> bool {
         self.sanitized.contains(&Oddity::Oversized)
+    }
+
+    /// Takes in what was found when the record was brought into the words of the contract.
+    pub(super) fn also(&mut self, refused: Option<Reject>, not_kept: bool) {
+        if refused.is_some() {
+            self.rest.get_or_insert_default().refused = refused;
+        }
+        if not_kept {
+            self.sanitized.push(Oddity::NotKept);
+        }
+    }
+
+    /// Why some event of the record is refused though others are not.
+    pub fn refused(&self) -> Option<&Reject> {
+        self.rest.as_ref()?.refused.as_ref()
+    }
+
+    /// By what the flow instances are to be found that are not known yet.
+    pub fn missing(&self) -> &[Thing] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.missing)
     }
 }
 
@@ -54,6 +100,8 @@ pub enum Oddity {
     Oversized,
     /// A field that redaction can't look into was masked as a whole.
     Unreadable,
+    /// Something of a runtime's history that is not kept was left out.
+    NotKept,
 }
 
 impl Oddity {
@@ -68,6 +116,7 @@ impl Oddity {
             Self::Phase => "phase",
             Self::Oversized => "oversized",
             Self::Unreadable => "unreadable",
+            Self::NotKept => "not_kept",
         }
     }
 }
@@ -110,7 +159,7 @@ impl Reject {
     }
 }
 
-/// Decodes one record.
+/// Decodes one record, which knows of no other.
 ///
 /// `payload` is shared, not copied, by the event's text and payload fields. `max_payload_bytes` limits each of them, once
 /// what `rules` name is masked. With rules, a reason never quotes the record.
@@ -120,25 +169,73 @@ pub fn decode(
     max_payload_bytes: usize,
     rules: Option<&Rules>,
 ) -> Result<Decoded, Reject> {
+    decode_knowing(key, payload, max_payload_bytes, rules, &mut Known::new(0))
+}
+
+/// As [`decode`], with what other records told of whose things are; takes in what this one tells.
+pub fn decode_knowing(
+    key: Option<&[u8]>,
+    payload: Option<&Bytes>,
+    max_payload_bytes: usize,
+    rules: Option<&Rules>,
+    known: &mut Known,
+) -> Result<Decoded, Reject> {
     let payload = payload.filter(|bytes| !bytes.is_empty()).ok_or(Reject::Empty)?;
     let envelope = framing::open(payload, rules.is_none())?;
-    let mut clean = Cleaner::new(max_payload_bytes);
+    let (mut clean, key) = (Cleaner::new(max_payload_bytes), Key::OfOne(key));
     let event = match framing::only_a_step(&envelope) {
         Some(message) => step(masked(framing::protobuf(message)?, rules, &mut clean), key, &mut clean)?,
-        None => event(masked(framing::protobuf(envelope)?, rules, &mut clean), key, &mut clean)?,
+        None => match framing::protobuf(envelope)? {
+            sliced::HistoryEvent { event: Some(Wire::Several(several)) } => {
+                return several::decode(several, max_payload_bytes, rules, known);
+            }
+            envelope => event(masked(envelope, rules, &mut clean), key, &mut clean)?,
+        },
     };
-    Ok(Decoded { event, sanitized: clean.finish()? })
+    Ok(Decoded { events: Events::from_buf([event]), sanitized: clean.finish()?, rest: None })
+}
+
+/// What an event may take from its record's key.
+#[derive(Debug, Clone, Copy)]
+enum Key<'a> {
+    /// The id of what the record is of, if there is a key.
+    OfOne(Option<&'a [u8]>),
+    /// Nothing: it is the key of all of them.
+    OfSeveral,
 }
 
 /// A record's value with what `rules` name masked, as bare protobuf: it decodes to the event that the record decodes to
 /// under these rules, and fields that this version does not know are gone. Rejects what holds no event.
 pub fn redacted(payload: &Bytes, rules: &Rules) -> Result<Bytes, Reject> {
     let mut envelope: sliced::HistoryEvent = framing::protobuf(framing::open(payload, false)?)?;
-    if envelope.event.is_none() {
-        return Err(Reject::UnknownEvent);
+    match &mut envelope.event {
+        None => return Err(Reject::UnknownEvent),
+        Some(Wire::Several(several)) => {
+            let mut masked = several::Writer::default();
+            for piece in Pieces::of(std::mem::take(several)) {
+                let mut event = one_of_several(piece?)?;
+                event.redact(rules);
+                masked.add(&event);
+            }
+            return Ok(masked.finish());
+        }
+        Some(_) => drop(envelope.redact(rules)),
     }
-    envelope.redact(rules);
     Ok(envelope.encode_to_vec().into())
+}
+
+/// An event that came with others.
+fn one_of_several(piece: Bytes) -> Result<sliced::HistoryEvent, Reject> {
+    let event: sliced::HistoryEvent = framing::protobuf(piece)?;
+    match &event.event {
+        None => Err(Reject::UnknownEvent),
+        Some(Wire::Several(_)) => Err(nested()),
+        Some(_) => Ok(event),
+    }
+}
+
+fn nested() -> Reject {
+    Reject::Undecodable("several events within several".to_owned())
 }
 
 fn masked<M: Redact>(mut message: M, rules: Option<&Rules>, clean: &mut Cleaner) -> M {
@@ -148,13 +245,17 @@ fn masked<M: Redact>(mut message: M, rules: Option<&Rules>, clean: &mut Cleaner)
     message
 }
 
-/// The flow instance that a record is of: by its message or, where that can't be read, by its key, if that can be an id.
-pub(crate) fn flow_of(key: Option<&[u8]>, payload: Option<&Bytes>) -> Option<String> {
+/// The flow instances that a record is of: by its message or, where that can't be read, by its key, if that can be an id.
+pub(crate) fn flows_of(key: Option<&[u8]>, payload: Option<&Bytes>) -> Vec<String> {
     if let Ok(decoded) = decode(key, payload, usize::MAX, None) {
-        return decoded.event.flow().map(|flow| flow.as_str().to_owned());
+        let flows = decoded.events.iter().filter_map(Event::flow);
+        let mut flows: Vec<String> = flows.map(|flow| flow.as_str().to_owned()).collect();
+        flows.sort_unstable();
+        flows.dedup();
+        return flows;
     }
-    let key = std::str::from_utf8(key?).ok()?;
-    is_id(key).then(|| key.to_owned())
+    let key = key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| is_id(key));
+    key.map(str::to_owned).into_iter().collect()
 }
 
 /// Whether a text can be the id of a flow instance.
@@ -162,12 +263,17 @@ pub(crate) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_ID_BYTES && !text.contains('\0')
 }
 
-/// The envelope of a record, whatever its framing: as it came, neither checked nor cleaned.
-pub(crate) fn envelope(payload: &Bytes) -> Result<sliced::HistoryEvent, Reject> {
-    framing::protobuf(framing::open(payload, false)?)
+/// The envelopes of a record's events, whatever its framing: as they came, neither checked nor cleaned.
+pub(crate) fn envelopes(payload: &Bytes) -> Result<Vec<Result<sliced::HistoryEvent, Reject>>, Reject> {
+    Ok(match framing::protobuf(framing::open(payload, false)?)? {
+        sliced::HistoryEvent { event: Some(Wire::Several(several)) } => {
+            Pieces::of(several).map(|piece| one_of_several(piece?)).collect()
+        }
+        envelope => vec![Ok(envelope)],
+    })
 }
 
-fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+fn event(envelope: sliced::HistoryEvent, key: Key<'_>, clean: &mut Cleaner) -> Result<Event, Reject> {
     Ok(match envelope.event.ok_or(Reject::UnknownEvent)? {
         Wire::Flow(e) => flow(e, key, clean)?,
         Wire::Step(e) => step(e, key, clean)?,
@@ -186,10 +292,11 @@ fn event(envelope: sliced::HistoryEvent, key: Option<&[u8]>, clean: &mut Cleaner
         },
         Wire::App(e) => app(e, clean)?,
         Wire::Variable(e) => variable(e, key, clean)?,
+        Wire::Several(_) => return Err(nested()),
     })
 }
 
-fn flow(e: sliced::FlowEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+fn flow(e: sliced::FlowEvent, key: Key<'_>, clean: &mut Cleaner) -> Result<Event, Reject> {
     let flow = flow_id(e.flow_instance_id, key, clean)?;
     let (start, end) = (clean.time(e.started_at), clean.time(e.ended_at));
     let phase = clean.phase(e.phase, end.is_some());
@@ -217,7 +324,7 @@ fn flow(e: sliced::FlowEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result
     Ok(Event::Flow { flow, run: e.run, row })
 }
 
-fn step(e: sliced::StepEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+fn step(e: sliced::StepEvent, key: Key<'_>, clean: &mut Cleaner) -> Result<Event, Reject> {
     let flow = flow_id(e.flow_instance_id, key, clean)?;
     let step = step_id(e.step_id, clean)?;
     let (start, end) = (clean.time(e.started_at), clean.time(e.ended_at));
@@ -244,7 +351,7 @@ fn step(e: sliced::StepEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result
     Ok(Event::Step { flow, step, execution: e.execution, row })
 }
 
-fn variable(e: sliced::VariableEvent, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<Event, Reject> {
+fn variable(e: sliced::VariableEvent, key: Key<'_>, clean: &mut Cleaner) -> Result<Event, Reject> {
     let flow = flow_id(e.flow_instance_id, key, clean)?;
     let scope = clean.id(e.scope, "scope")?.unwrap_or_default();
     let name = clean.id(e.name, "name")?.ok_or(Reject::NoId("name"))?;
@@ -276,9 +383,12 @@ fn app(e: sliced::AppEvent, clean: &mut Cleaner) -> Result<Event, Reject> {
 }
 
 /// The payload's id, or the record's key where the payload has none.
-fn flow_id(id: Bytes, key: Option<&[u8]>, clean: &mut Cleaner) -> Result<FlowId, Reject> {
+fn flow_id(id: Bytes, key: Key<'_>, clean: &mut Cleaner) -> Result<FlowId, Reject> {
     const NAME: &str = "flow_instance_id";
-    let key = key.filter(|key| !key.is_empty());
+    let key = match key {
+        Key::OfOne(key) => key.filter(|key| !key.is_empty()),
+        Key::OfSeveral => return clean.id(id, NAME)?.map(FlowId::new).ok_or(Reject::NoId(NAME)),
+    };
     // A producer may key by the id as it is, with its NUL, or as it is stored.
     let is_key = key == Some(&*id);
     if let Some(id) = clean.id(id, NAME)? {

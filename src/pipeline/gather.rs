@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Chunk, Load,
+    decode::foreign::Foreign,
     group::{Gathered, Limits},
 };
 use crate::{
@@ -36,6 +37,8 @@ pub struct Gatherer {
     pub limits: Limits,
     /// What is masked.
     pub rules: Option<Arc<Rules>>,
+    /// How records are read that are not the contract's own.
+    pub foreign: Foreign,
     /// How long a batch waits for more while the writer is free.
     pub linger: Duration,
     /// Makes traces of batches, where that is wanted.
@@ -76,7 +79,7 @@ impl Gatherer {
     /// Runs until the records end and the last of them is handed over, until `stop`, or until the writer is gone. What is
     /// gathered at a `stop` is dropped: it is not stored, so it will be read again.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut batch = Gathered::new(self.limits).masking(self.rules.take());
+        let mut batch = Gathered::new(self.limits).masking(self.rules.take()).reading(self.foreign.clone());
         let mut due = Instant::now();
         let mut making = Making::begin(None);
         let mut ended = false;

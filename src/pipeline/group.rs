@@ -6,16 +6,26 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Envelope,
-    decode::{Decoded, Oddity, decode},
+    decode::{
+        Decoded, Oddity, Reject, decode_knowing,
+        foreign::{Foreign, SOURCE_HEADER},
+    },
     letter::dead_letter,
     merge::Fold,
 };
 use crate::{
+    flowable::identity::{Known, Thing},
     kafka::Lease,
     model::Offset,
     postgres::{DeadLetter, LastRecord},
     redaction::Rules,
 };
+
+/// So many things of Flowable's a lane remembers the flow instance of at least: some 10 MB, and only where there are such records.
+const KNOWN: usize = 20_000;
+
+/// `flowtrail_dead_letters_total{reason}` of what is of a flow instance that is not known yet.
+pub const UNRESOLVED: &str = "unresolved";
 
 /// Bounds of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +45,10 @@ pub struct Gathered {
     pub limits: Limits,
     /// What is masked before anything else is made of an event.
     pub rules: Option<Arc<Rules>>,
+    /// How records are read that are not the contract's own.
+    pub foreign: Foreign,
+    /// Whose things are, by the records so far.
+    known: Known,
     /// Merged rows.
     pub fold: Fold,
     /// Messages that could not become rows.
@@ -72,6 +86,8 @@ impl Gathered {
         Self {
             limits,
             rules: None,
+            foreign: Foreign::default(),
+            known: Known::new(KNOWN),
             fold: Fold::default(),
             dead_letters: Vec::new(),
             reached: Vec::new(),
@@ -90,10 +106,17 @@ impl Gathered {
         Self { rules, ..self }
     }
 
-    /// Takes what is there and leaves nothing.
+    /// The same, with another way to read records that are not the contract's own.
+    #[must_use]
+    pub fn reading(self, foreign: Foreign) -> Self {
+        Self { foreign, ..self }
+    }
+
+    /// Takes what is there and leaves nothing but what is known of earlier records.
     #[must_use]
     pub fn take(&mut self) -> Self {
-        let empty = Self::new(self.limits).masking(self.rules.clone());
+        let mut empty = Self::new(self.limits).masking(self.rules.clone()).reading(self.foreign.clone());
+        std::mem::swap(&mut empty.known, &mut self.known);
         std::mem::replace(self, empty)
     }
 
@@ -108,22 +131,39 @@ impl Gathered {
     }
 
     /// Adds a record. One whose lease has ended is left out: whoever has the partition now will read it.
-    pub fn add(&mut self, envelope: Envelope) {
+    pub fn add(&mut self, mut envelope: Envelope) {
         if !envelope.lease.is_live() {
             return;
         }
-        self.bytes += envelope.weight();
         self.oldest = match (self.oldest, envelope.time) {
             (Some(oldest), Some(time)) => Some(min(oldest, time)),
             (oldest, time) => oldest.or(time),
         };
-        let (key, limit) = (envelope.key.as_deref(), self.limits.payload_bytes);
-        match decode(key, envelope.payload.as_ref(), limit, self.rules.as_deref()) {
-            Ok(decoded) => self.add_event(decoded, &envelope),
+        let read = self.read(&mut envelope);
+        self.bytes += envelope.weight();
+        match read {
+            Ok(decoded) => self.add_events(decoded, &mut envelope),
             Err(reject) => self.reject(&envelope, reject.reason(), &reject.to_string()),
         }
         self.reach(&envelope.lease, envelope.offset.next(), Some(self.records.len()));
         self.records.push(envelope);
+    }
+
+    fn read(&mut self, envelope: &mut Envelope) -> Result<Decoded, Reject> {
+        let told = envelope.payload.as_ref().and_then(|payload| {
+            self.foreign.read(payload, || envelope.header(SOURCE_HEADER), self.rules.is_none())
+        });
+        let foreign = told.transpose()?;
+        if let Some(foreign) = &foreign {
+            envelope.told = Some(foreign.payload.clone());
+        }
+        let (key, limit) = (envelope.key.as_deref(), self.limits.payload_bytes);
+        let rules = self.rules.as_deref();
+        let mut decoded = decode_knowing(key, envelope.meant(), limit, rules, &mut self.known)?;
+        if let Some(foreign) = foreign {
+            decoded.also(foreign.refused, foreign.not_kept);
+        }
+        Ok(decoded)
     }
 
     /// No record of the lease's partition is left before that offset.
@@ -148,22 +188,31 @@ impl Gathered {
         }
     }
 
-    fn add_event(&mut self, decoded: Decoded, envelope: &Envelope) {
-        if decoded.is_oversized() {
-            let limit = self.limits.payload_bytes;
-            self.reject(
-                envelope,
-                "oversized",
-                &format!("a field is above {limit} bytes and was cut in its row"),
-            );
-        }
+    fn add_events(&mut self, decoded: Decoded, envelope: &mut Envelope) {
+        let is_oversized = decoded.is_oversized();
         for oddity in decoded.sanitized {
             *self.sanitized.entry(oddity).or_default() += 1;
         }
-        if self.fold.add(decoded.event) {
-            self.rows += 1;
-        } else {
-            self.merged += 1;
+        for event in decoded.events {
+            if self.fold.add(event) {
+                self.rows += 1;
+            } else {
+                self.merged += 1;
+            }
+        }
+        let rest = decoded.rest.map(|rest| *rest).unwrap_or_default();
+        if let Some(told) = rest.told {
+            envelope.told = Some(told);
+        }
+        // A record is a dead letter once, for what takes a person to put right before what may come right by itself.
+        if let Some(reject) = rest.refused {
+            self.reject(envelope, reject.reason(), &reject.to_string());
+        } else if !rest.missing.is_empty() {
+            self.reject(envelope, UNRESOLVED, &not_known(&rest.missing));
+        } else if is_oversized {
+            let limit = self.limits.payload_bytes;
+            let why = format!("a field is above {limit} bytes and was cut in its row");
+            self.reject(envelope, "oversized", &why);
         }
     }
 
@@ -173,6 +222,16 @@ impl Gathered {
         let detail = detail.replace('\0', "\u{fffd}");
         self.dead_letters.push(dead_letter(envelope, reason, None, detail, self.rules.as_deref()));
     }
+}
+
+/// What is said of things whose flow instance is not known.
+pub(crate) fn not_known(missing: &[Thing]) -> String {
+    let more = match missing.len() {
+        0 | 1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    let first = missing.first().map(Thing::to_string).unwrap_or_default();
+    format!("no flow instance is known yet for {first}{more}")
 }
 
 /// What is kept of a record to recognise it by.

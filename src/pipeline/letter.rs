@@ -4,13 +4,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Envelope,
-    decode::{flow_of, redacted},
+    decode::{flows_of, redacted},
 };
 use crate::{postgres::DeadLetter, redaction::Rules};
 
 /// A record as it is kept when it can't become rows.
 ///
-/// With `rules`, its value is the message with what they name masked, as bare protobuf. A value that is no message can't be
+/// With `rules`, its value is the message with what they name masked, as bare protobuf; of a record that is not the
+/// contract's own, what it says in the contract's words. A value that is no message can't be
 /// masked: it is left out, unless the rules say that what can't be read is kept. Key and headers are kept as they are.
 pub(super) fn dead_letter(
     envelope: &Envelope,
@@ -20,7 +21,8 @@ pub(super) fn dead_letter(
     rules: Option<&Rules>,
 ) -> DeadLetter {
     let value = envelope.payload.as_ref();
-    let masked = rules.zip(value).map(|(rules, value)| (redacted(value, rules), rules.keep_unreadable()));
+    let meant = envelope.meant();
+    let masked = rules.zip(meant).map(|(rules, value)| (redacted(value, rules), rules.keep_unreadable()));
     let payload = match masked {
         Some((Ok(masked), _)) => Some(masked),
         Some((Err(_), false)) => None,
@@ -36,7 +38,7 @@ pub(super) fn dead_letter(
     // Not that of a masked message as it was: who knows the rest of it could try what was masked.
     let hashed = payload.as_ref().or(value);
     DeadLetter {
-        flow: flow_of(envelope.key.as_deref(), value),
+        flows: flows_of(envelope.key.as_deref(), envelope.meant()),
         partition: envelope.lease.partition.clone(),
         offset: envelope.offset,
         time: envelope.time,
@@ -81,6 +83,7 @@ mod tests {
             key: Some("pin".into()),
             payload: value.map(Bytes::copy_from_slice),
             headers: vec![("pin".to_owned(), Some("1234".into()))],
+            told: None,
         };
         dead_letter(&envelope, "reason", None, "why".to_owned(), rules)
     }

@@ -181,6 +181,14 @@ impl Fold {
     }
 }
 
+impl Extend<Event> for Fold {
+    fn extend<T: IntoIterator<Item = Event>>(&mut self, events: T) {
+        for event in events {
+            self.add(event);
+        }
+    }
+}
+
 /// Inserts a row, or merges it into the one that is there; says whether it was inserted.
 fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: V, merge: impl FnOnce(&mut V, V)) -> bool {
     match rows.entry(key) {

@@ -193,7 +193,7 @@ mod tests {
         let mut fold = Fold::default();
         for (event, key, _) in events {
             let message = HistoryEvent { event: Some(event.clone()) }.encode_to_vec().into();
-            fold.add(decode(Some(key.as_bytes()), Some(&message), 1 << 20, None).unwrap().event);
+            fold.extend(decode(Some(key.as_bytes()), Some(&message), 1 << 20, None).unwrap().events);
         }
         let shares = owners.shares(&fold, &sizes);
         shares.into_iter().map(|(name, Traffic { rows, bytes })| (name.to_string(), rows, bytes)).collect()

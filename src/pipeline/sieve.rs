@@ -6,7 +6,7 @@
 //! written as a whole once more, with its dead letters and offsets, since a database that crashed meanwhile may have
 //! lost pieces that it had stored.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use super::{Envelope, decode::decode, group::Limits, letter::dead_letter, merge::Fold};
 use crate::{
@@ -25,6 +25,9 @@ enum Unit {
     App(Text, Text),
 }
 
+/// Where an event is: the number of its record, and its own among those of the record.
+type Place = (usize, usize);
+
 /// Finds what Postgres refuses of a batch. [`Sieve::next`] is what to write next; what became of it is told by
 /// [`Sieve::stored`] or [`Sieve::refused`].
 #[derive(Debug)]
@@ -32,25 +35,25 @@ pub struct Sieve {
     records: Vec<Envelope>,
     max_payload_bytes: usize,
     rules: Option<Arc<Rules>>,
-    /// Units of the records that are events, each with its record; sorted, so that a unit's events stand together in
-    /// the order in which they were read.
-    events: Vec<(Unit, usize)>,
+    /// Units of the records' events, each with its place; sorted, so that a unit's events stand together in the order in
+    /// which they were read.
+    events: Vec<(Unit, Place)>,
     /// Ranges of `events` that are to be written, the next one last.
     pieces: Vec<Range<usize>>,
-    culprits: Vec<(usize, Refusal)>,
+    culprits: Vec<(Place, Refusal)>,
 }
 
 impl Sieve {
     /// Takes the records of a batch that was refused as a whole.
     pub fn new(records: Vec<Envelope>, limits: Limits, rules: Option<Arc<Rules>>, refusal: Refusal) -> Self {
         let max_payload_bytes = limits.payload_bytes;
-        let unit = |(number, record): (usize, &Envelope)| {
-            let payload = record.payload.as_ref();
+        let mut events = Vec::with_capacity(records.len());
+        for (number, record) in records.iter().enumerate() {
             // Ids are never masked.
-            let decoded = decode(record.key.as_deref(), payload, max_payload_bytes, None).ok()?;
-            Some((unit(decoded.event), number))
-        };
-        let mut events: Vec<_> = records.iter().enumerate().filter_map(unit).collect();
+            let decoded = decode(record.key.as_deref(), record.meant(), max_payload_bytes, None);
+            let of_record = decoded.into_iter().flat_map(|decoded| decoded.events).enumerate();
+            events.extend(of_record.map(|(index, event)| (unit(event), (number, index))));
+        }
         events.sort_unstable();
         let whole = 0..events.len();
         let mut sieve =
@@ -62,16 +65,23 @@ impl Sieve {
     /// The piece to write next; `None` once all that can be is stored.
     pub fn next(&self) -> Option<Fold> {
         let piece = self.events.get(self.pieces.last()?.clone())?;
-        Some(self.fold(piece.iter().map(|(_, number)| *number)))
+        Some(self.fold(piece.iter().map(|(_, place)| *place).collect()))
     }
 
-    fn fold(&self, numbers: impl Iterator<Item = usize>) -> Fold {
+    fn fold(&self, mut places: Vec<Place>) -> Fold {
+        // A record of several events is decoded once.
+        places.sort_unstable();
         let mut fold = Fold::default();
-        for record in numbers.filter_map(|number| self.records.get(number)) {
+        for of_record in places.chunk_by(|a, b| a.0 == b.0) {
+            let number = of_record.first().map(|(number, _)| *number);
+            let Some(record) = number.and_then(|number| self.records.get(number)) else { continue };
             // It was decoded before.
-            let (key, payload) = (record.key.as_deref(), record.payload.as_ref());
-            if let Ok(it) = decode(key, payload, self.max_payload_bytes, self.rules.as_deref()) {
-                fold.add(it.event);
+            let (key, rules) = (record.key.as_deref(), self.rules.as_deref());
+            let decoded = decode(key, record.meant(), self.max_payload_bytes, rules);
+            for (index, event) in decoded.into_iter().flat_map(|decoded| decoded.events).enumerate() {
+                if of_record.binary_search_by_key(&index, |(_, index)| *index).is_ok() {
+                    fold.add(event);
+                }
             }
         }
         fold
@@ -93,7 +103,7 @@ impl Sieve {
         let Some(events) = self.events.get(piece.clone()) else { return };
         match events {
             [] => {}
-            [(_, number)] => self.culprits.push((*number, refusal)),
+            [(_, place)] => self.culprits.push((*place, refusal)),
             _ => {
                 let at = |place: usize| piece.start + place;
                 let cuts = cuts(events, refusal.flow.as_ref());
@@ -107,21 +117,30 @@ impl Sieve {
         }
     }
 
-    /// The batch without what was refused, the records it is made of, and what was refused, as dead letters in the order
-    /// of reading. A letter that a record has already, because a field was cut say, is to be replaced by these.
+    /// The batch without what was refused, the records it is made of, and those of which something was refused, as dead
+    /// letters in the order of reading, each once. A letter that a record has already, because a field was cut say, is to be
+    /// replaced by these. A record of which other events are stored is among both.
     pub fn finish(mut self) -> (Fold, Vec<Envelope>, Vec<DeadLetter>) {
-        self.culprits.sort_unstable_by_key(|(number, _)| *number);
-        let taken = |number: &usize| self.culprits.binary_search_by_key(number, |(it, _)| *it).is_err();
-        let fold = self.fold(self.events.iter().map(|(_, number)| *number).filter(taken));
+        self.culprits.sort_unstable_by_key(|(place, _)| *place);
+        let is_refused = |place: &Place| self.culprits.binary_search_by_key(place, |(it, _)| *it).is_ok();
+        let stored: Vec<Place> =
+            self.events.iter().map(|(_, place)| *place).filter(|place| !is_refused(place)).collect();
+        let numbers: HashSet<usize> = stored.iter().map(|(number, _)| *number).collect();
+        let fold = self.fold(stored);
         let mut culprits = self.culprits.into_iter().peekable();
         let (mut rest, mut letters) = (Vec::new(), Vec::new());
         for (number, record) in self.records.into_iter().enumerate() {
-            match culprits.next_if(|(culprit, _)| *culprit == number) {
-                Some((_, Refusal { sqlstate, sentence, .. })) => {
-                    let rules = self.rules.as_deref();
-                    letters.push(dead_letter(&record, REFUSED, sqlstate, sentence, rules));
-                }
-                None => rest.push(record),
+            let mut refusal = None;
+            while let Some((_, next)) = culprits.next_if(|((culprit, _), _)| *culprit == number) {
+                refusal.get_or_insert(next);
+            }
+            let is_of_no_use = refusal.is_some() && !numbers.contains(&number);
+            if let Some(Refusal { sqlstate, sentence, .. }) = refusal {
+                let rules = self.rules.as_deref();
+                letters.push(dead_letter(&record, REFUSED, sqlstate, sentence, rules));
+            }
+            if !is_of_no_use {
+                rest.push(record);
             }
         }
         (fold, rest, letters)
@@ -130,7 +149,7 @@ impl Sieve {
 
 /// Where to cut two or more events, ascending, never at an end: around the flow that holds the refused row if that is
 /// known, else in the middle, between units if there are several.
-fn cuts(events: &[(Unit, usize)], flow: Option<&FlowId>) -> Vec<usize> {
+fn cuts(events: &[(Unit, Place)], flow: Option<&FlowId>) -> Vec<usize> {
     let middle = events.len() / 2;
     let (Some((first, _)), Some((last, _)), Some((in_the_middle, _))) =
         (events.first(), events.last(), events.get(middle))

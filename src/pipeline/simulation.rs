@@ -196,7 +196,7 @@ impl World {
                         letters.insert((number, offset), "refused");
                     }
                     Ok(decoded) => {
-                        fold.add(decoded.event);
+                        fold.extend(decoded.events);
                     }
                 }
             }

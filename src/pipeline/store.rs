@@ -15,10 +15,10 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Envelope,
+    Envelope, Kept,
     consume::Command,
     gather::HandedOver,
-    group::{Gathered, Limits, Reached, last_record},
+    group::{Gathered, Limits, Reached, UNRESOLVED, last_record},
     shares::{Owners, Sizes, Traffic},
     sieve::Sieve,
     watermark::{Found, Ledger, Verdict, judge},
@@ -70,6 +70,8 @@ pub struct Writer<D> {
     pub health: Arc<Health>,
     /// What became of rows, added up over the writers that share it.
     pub tally: Arc<Mutex<Tally>>,
+    /// Told of dead letters that may come right by themselves.
+    pub(crate) unresolved: Kept,
 }
 
 /// A batch, the leases that its offsets move under, and what it was made of.
@@ -331,6 +333,11 @@ impl<D: Database> Writer<D> {
 
     fn stored(&self, ledger: &mut Ledger, job: &Job) {
         count_letters(self.lane, &job.batch.dead_letters);
+        let held = job.batch.dead_letters.iter().filter(|letter| letter.reason == UNRESOLVED).count();
+        if held > 0 {
+            metrics::unresolved("held", u64::try_from(held).unwrap_or(u64::MAX));
+            self.unresolved.note();
+        }
         for (lease, progress) in job.leases.iter().zip(&job.batch.progress) {
             ledger.advance(lease, progress.next);
             lease.note_stored(progress.next, progress.last.as_ref().and_then(|last| last.time));

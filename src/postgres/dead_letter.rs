@@ -14,8 +14,8 @@ use crate::model::{Offset, Partition};
 /// A message that could not become rows, or not as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The flow instance that it is of, as far as message or key say.
-    pub flow: Option<String>,
+    /// The flow instances that it is of, as far as message or key say.
+    pub flows: Vec<String>,
     /// Where it came from.
     pub partition: Partition,
     /// Its offset there.
@@ -38,12 +38,12 @@ pub struct DeadLetter {
     pub detail: String,
 }
 
-/// None of a flow that somebody has erased: its letters would bring it back.
+/// None of a flow that somebody has erased: its letters would bring it back. One that is of others too goes with it.
 const KEEP: &str = "INSERT INTO ft_dead_letter (topic, partition, recordoffset, recordtime, recordkey, payload, headers, \
     payloadhash, reason, sqlstate, detail, consumergroup) \
     SELECT $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea, $6::bytea, $7::jsonb, $8::bytea, $9::text, $10::text, \
         $11::text, $12::text \
-    WHERE (SELECT true FROM ft_tombstone d WHERE d.flowinstanceid = $13::text AND d.before IS NULL \
+    WHERE (SELECT true FROM ft_tombstone d WHERE d.flowinstanceid = ANY ($13::text[]) AND d.before IS NULL \
         AND d.removedat IS NOT NULL LIMIT 1) IS NULL \
     ON CONFLICT DO NOTHING";
 
@@ -67,7 +67,7 @@ async fn keep_one(session: &Session, group: &str, letter: &DeadLetter) -> Result
     let headers: Vec<serde_json::Value> = letter.headers.iter().map(header).collect();
     let headers = serde_json::Value::Array(headers);
     let hash = letter.hash.as_slice();
-    let DeadLetter { flow, partition, offset, time, reason, sqlstate, detail, .. } = letter;
+    let DeadLetter { flows, partition, offset, time, reason, sqlstate, detail, .. } = letter;
     let (key, payload) = (letter.key.as_deref(), letter.payload.as_deref());
     let parameters: [&(dyn ToSql + Sync); 13] = [
         &&*partition.topic,
@@ -82,7 +82,7 @@ async fn keep_one(session: &Session, group: &str, letter: &DeadLetter) -> Result
         sqlstate,
         detail,
         &group,
-        flow,
+        flows,
     ];
     session.execute(KEEP, &parameters).await
 }
@@ -119,6 +119,19 @@ pub async fn remove_letters(
     client
         .execute_typed(REMOVE, &[(&ids, Type::INT8_ARRAY), (&actor, Type::TEXT), (&action, Type::TEXT)])
         .await
+}
+
+/// Removes dead letters of which all is stored by now. Nobody did anything, so that nothing is noted.
+pub async fn forget_letters(client: &Client, ids: &[i64]) -> Result<u64, Error> {
+    const FORGET: &str = "DELETE FROM ft_dead_letter WHERE id = ANY ($1)";
+    client.execute_typed(FORGET, &[(&ids, Type::INT8_ARRAY)]).await
+}
+
+/// Whether this session has the turn, for as long as it lasts, to try dead letters again that may come right by themselves.
+pub async fn takes_turn(client: &Client) -> Result<bool, Error> {
+    const TURN: &str =
+        "SELECT pg_try_advisory_lock('ft_dead_letter'::regclass::oid::bigint::bit(32)::integer, 1)";
+    client.query_typed(TURN, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))
 }
 
 /// `jsonb` takes no NUL, so it is replaced in a header's name; values are base64.

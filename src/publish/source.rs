@@ -7,10 +7,16 @@ use std::{
 
 use prost::Message as _;
 
-use super::Record;
+use super::{
+    Record,
+    flowable::{Elements, Source},
+};
 use crate::{
     flogo::recording::{self, Recording},
+    flowable::{self, identity::Thing},
+    postgres::sentence,
     proto::{from_json, v1::HistoryEvent},
+    sentence::quotable,
 };
 
 /// The largest encoded event that is read: what a topic takes.
@@ -25,13 +31,19 @@ pub enum Format {
     Protobuf,
     /// Recorded requests of a Flogo app, one a line
     FlogoRecording,
+    /// Asynchronous history of a Flowable engine (6.1 to 6.8): elements or arrays of them, one a line; also gzip'd
+    FlowableAsyncHistory,
+    /// History tables of a Flowable engine (6 to 8) in PostgreSQL; FILE is their database, postgres://…
+    FlowableDatabase,
 }
 
 /// Where in a source something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A line; the first is 1.
     Line(usize),
+    /// A row of a table, by its id.
+    Row(String),
     /// An encoded event; the first is 1, and the file begins with byte 0.
     Event {
         /// Its number.
@@ -45,6 +57,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(id) => write!(f, "row {}", quotable(id)),
             Self::Event { number, byte } => write!(f, "event {number} at byte {byte}"),
         }
     }
@@ -66,7 +79,10 @@ pub struct Error {
 impl Error {
     /// Whether what comes after it cannot be read either.
     pub fn is_the_end(&self) -> bool {
-        matches!(*self.cause, Cause::Read(_) | Cause::Frame(_) | Cause::Flogo(recording::Error::Read(_)))
+        matches!(
+            *self.cause,
+            Cause::Read(_) | Cause::Frame(_) | Cause::Flogo(recording::Error::Read(_)) | Cause::Database(_)
+        )
     }
 }
 
@@ -87,19 +103,40 @@ pub enum Cause {
     Protobuf(#[source] prost::DecodeError),
     /// A `HistoryEvent` with none of its events set.
     #[error(
-        "a HistoryEvent that says nothing: none of flow, step, rewind, flowDeleted, snapshot, app is set"
+        "a HistoryEvent that says nothing: none of flow, step, rewind, flowDeleted, snapshot, variable, several, app is set"
     )]
     Empty,
     /// Not a recorded request that can be understood.
     #[error(transparent)]
     Flogo(recording::Error),
+    /// Not an element of Flowable's history that can be understood.
+    #[error(transparent)]
+    Flowable(flowable::Error),
+    /// The database that rows are read from fails.
+    #[error("the database can't be read on: {}", sentence(.0))]
+    Database(tokio_postgres::Error),
+    /// It names what belongs to a process instance, and nothing says to which.
+    #[error(
+        "{thing}: nothing in the file says which process instance it is of{}",
+        match others {
+            0 => String::new(),
+            others => format!(", and {others} more like it"),
+        }
+    )]
+    Unresolved {
+        /// What it names.
+        thing: Thing,
+        /// As many come behind it.
+        others: usize,
+    },
 }
 
-/// The records of a source, in its order. An error does not end it unless [`Error::is_the_end`].
+/// The records of a file, in its order; those of a database are [`super::database`]'s. `engine` is the one whose history a file of Flowable's is. An error does not end it unless [`Error::is_the_end`].
 pub fn read(
     format: Format,
     name: impl Into<String>,
     input: impl BufRead + 'static,
+    engine: &Source,
 ) -> Box<dyn Iterator<Item = Result<Record, Error>>> {
     let source_name = name.into();
     let named = move |(place, event): (Place, Result<HistoryEvent, Cause>)| match event {
@@ -110,6 +147,11 @@ pub fn read(
     match format {
         Format::Json => Box::new(JsonLines { input, line: 0, ended: false }.map(named)),
         Format::Protobuf => Box::new(Delimited { input, number: 0, byte: 0, ended: false }.map(named)),
+        Format::FlowableAsyncHistory => Box::new(Elements::new(engine.clone(), input).map(named)),
+        Format::FlowableDatabase => {
+            let cause = Cause::Frame("a database is not read as a file is");
+            Box::new(std::iter::once((Place::Line(1), Err(cause))).map(named))
+        }
         Format::FlogoRecording => {
             let events = Recording::new(input);
             Box::new(events.map(|(line, event)| (Place::Line(line), event.map_err(Cause::Flogo))).map(named))
@@ -216,7 +258,7 @@ mod tests {
     use super::*;
 
     fn said(format: Format, input: &'static [u8]) -> Vec<Result<String, String>> {
-        read(format, "events.x", input)
+        read(format, "events.x", input, &Source::default())
             .map(|r| r.map(|r| r.key).map_err(|e| format!("{:#}", anyhow::Error::from(e))))
             .collect()
     }

@@ -1,5 +1,7 @@
 //! Which fields of an event are payloads. Ids, names, times and statuses are not: rows are found and merged by them.
 
+use bytes::Bytes;
+
 use super::{Looked, Rules};
 use crate::proto::{sliced, v1};
 
@@ -20,6 +22,7 @@ macro_rules! redact {
                     Some(Event::Step(step)) => step.redact(rules),
                     Some(Event::Snapshot(snapshot)) => snapshot.redact(rules),
                     Some(Event::Variable(variable)) => variable.redact(rules),
+                    Some(Event::Several(several)) => several.redact(rules),
                     Some(Event::Rewind(_) | Event::FlowDeleted(_) | Event::App(_)) | None => Looked::IntoAll,
                 }
             }
@@ -50,6 +53,21 @@ macro_rules! redact {
             }
         }
     };
+}
+
+impl Redact for v1::Several {
+    fn redact(&mut self, rules: &Rules) -> Looked {
+        let looked = self.events.iter_mut().map(|event| event.redact(rules));
+        looked.fold(Looked::IntoAll, |all, one| if one == Looked::NotIntoAll { one } else { all })
+    }
+}
+
+/// Events that are still encoded: they are masked once they were taken apart, and nothing of them is told before that.
+impl Redact for Bytes {
+    fn redact(&mut self, _rules: &Rules) -> Looked {
+        self.clear();
+        Looked::NotIntoAll
+    }
 }
 
 redact!(v1);

@@ -35,10 +35,10 @@ pub(super) fn by_reading(
     let mut is_too_many = false;
     reading.read(|_, record, is_wanted| {
         if is_wanted {
-            let (key, payload) = block.copy(record);
+            let [key, payload] = reading.filter.foreign.copied(&mut block, record);
             // What can't be decoded speaks of no flow.
             if let Ok(decoded) = decode(key.as_deref(), payload.as_ref(), limit, None) {
-                choice.note(&decoded.event);
+                decoded.events.iter().for_each(|event| choice.note(event));
             }
         }
         is_too_many = choice.found.len() > MOST_FLOWS;
@@ -142,7 +142,7 @@ mod tests {
             ..FlowEvent::default()
         };
         let event = HistoryEvent { event: Some(history_event::Event::Flow(flow)) };
-        decode(None, Some(&event.encode_to_vec().into()), 1 << 20, None).unwrap().event
+        decode(None, Some(&event.encode_to_vec().into()), 1 << 20, None).unwrap().events.remove(0)
     }
 
     fn chosen(app: Option<&str>, status: Option<&str>) -> Vec<String> {

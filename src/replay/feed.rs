@@ -99,8 +99,15 @@ impl Source {
         }
         let (key, payload) = self.block.copy(record);
         let (time, headers) = (record.time(), record.headers());
-        let envelope =
-            Envelope { lease: self.lease.clone(), offset: record.offset(), time, key, payload, headers };
+        let envelope = Envelope {
+            lease: self.lease.clone(),
+            offset: record.offset(),
+            time,
+            key,
+            payload,
+            headers,
+            told: None,
+        };
         lane.chunk.bytes += envelope.weight();
         lane.chunk.envelopes.push(envelope);
         self.told = self.next;

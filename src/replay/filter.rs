@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     model::{Event, Offset, Partition},
-    pipeline::decode::decode,
+    pipeline::decode::{decode, foreign::Foreign},
 };
 
 /// What is wanted; everything, unless something is chosen.
@@ -20,6 +20,8 @@ pub(super) struct Filter {
     pub(super) letters: HashSet<String>,
     /// Bytes of a payload field beyond which it is cut.
     pub(super) max_payload_bytes: usize,
+    /// How records are read that are not the contract's own.
+    pub(super) foreign: Foreign,
 }
 
 impl Filter {
@@ -28,7 +30,8 @@ impl Filter {
         self.flows.is_none()
     }
 
-    /// Whether a record is wanted. The flow is the one that its event is stored under, whatever its key is.
+    /// Whether a record, whose value is in the contract's words, is wanted. The flow is the one that its event is stored under,
+    /// whatever its key is; one of several events is wanted whole for one of them, or for one whose flow has yet to be found.
     pub(super) fn takes(
         &self,
         key: Option<&Bytes>,
@@ -36,11 +39,12 @@ impl Filter {
         place: impl FnOnce() -> Option<(Partition, Offset)>,
     ) -> bool {
         let Some(flows) = &self.flows else { return true };
-        match decode(key.map(|key| &key[..]), payload, self.max_payload_bytes, None)
-            .map(|decoded| decoded.event)
-        {
-            Ok(Event::App(switch)) => self.apps.contains(&format!("{}/{}", switch.user, switch.app)),
-            Ok(event) => event.flow().is_some_and(|flow| flows.contains(flow.as_str())),
+        let is_wanted = |event: &Event| match event {
+            Event::App(switch) => self.apps.contains(&format!("{}/{}", switch.user, switch.app)),
+            event => event.flow().is_some_and(|flow| flows.contains(flow.as_str())),
+        };
+        match decode(key.map(|key| &key[..]), payload, self.max_payload_bytes, None) {
+            Ok(decoded) => decoded.events.iter().any(is_wanted) || !decoded.missing().is_empty(),
             Err(_) if self.letters.is_empty() => false,
             Err(_) => place()
                 .is_some_and(|(partition, offset)| self.letters.contains(&format!("{partition}@{offset}"))),

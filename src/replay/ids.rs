@@ -6,9 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     hex::hex,
-    model::FlowId,
-    pipeline::decode::{decode, envelope},
-    proto::sliced::history_event::Event as Wire,
+    pipeline::decode::{decode, envelopes},
+    proto::sliced::{HistoryEvent, history_event::Event as Wire},
 };
 
 /// The id that an instance gets in a replay: 32 hexadecimal digits of a hash of the replay's group and the old id, so that a
@@ -24,10 +23,11 @@ pub fn fresh_id(group: &str, old: &str) -> String {
     id
 }
 
-/// An event under its instance's fresh id: the record's key and value, as bare protobuf. Nothing if it speaks of no instance.
+/// A record's events, each under its instance's fresh id: key and value, as bare protobuf. Those that speak of no instance, or of
+/// one that is not replayed, are left out.
 ///
 /// Every event of a run names the old instance as the one that it re-runs, in the place of one that it named itself: that one
-/// is known of the old instance. A parent gets its fresh id if `is_replayed` says that it is replayed too. What the
+/// is known of the old instance. A parent gets its fresh id if it is replayed too, as `is_replayed` says. What the
 /// runtime's own bytes say of ids stays.
 pub(super) fn renamed(
     group: &str,
@@ -35,17 +35,32 @@ pub(super) fn renamed(
     payload: Option<&Bytes>,
     max_payload_bytes: usize,
     is_replayed: impl Fn(&str) -> bool,
+) -> Vec<(String, Vec<u8>)> {
+    let said = payload.and_then(|payload| envelopes(payload).ok()).unwrap_or_default();
+    let is_alone = said.len() == 1;
+    let renamed = |event: Result<HistoryEvent, _>| {
+        let event = event.ok()?;
+        let alone = event.encode_to_vec().into();
+        // The old id is the one that the event is stored under.
+        let decoded = decode(key.filter(|_| is_alone), Some(&alone), max_payload_bytes, None).ok()?;
+        let old = decoded.events.first()?.flow()?.as_str();
+        (is_alone || is_replayed(old)).then(|| under_fresh_id(group, old, event, &is_replayed))?
+    };
+    said.into_iter().filter_map(renamed).collect()
+}
+
+fn under_fresh_id(
+    group: &str,
+    old: &str,
+    mut event: HistoryEvent,
+    is_replayed: impl Fn(&str) -> bool,
 ) -> Option<(String, Vec<u8>)> {
-    // The old id is the one that the event is stored under.
-    let decoded = decode(key, payload, max_payload_bytes, None).ok()?;
-    let old: &FlowId = decoded.event.flow()?;
-    let fresh = fresh_id(group, old.as_str());
-    let mut event = envelope(payload?).ok()?;
+    let fresh = fresh_id(group, old);
     let id = Bytes::from(fresh.clone());
     match event.event.as_mut()? {
         Wire::Flow(flow) => {
             flow.flow_instance_id = id;
-            flow.rerun_of_flow_instance_id = Bytes::copy_from_slice(old.as_str().as_bytes());
+            flow.rerun_of_flow_instance_id = Bytes::copy_from_slice(old.as_bytes());
             let parent = std::str::from_utf8(&flow.parent_flow_instance_id).unwrap_or_default();
             if !parent.is_empty() && is_replayed(parent) {
                 flow.parent_flow_instance_id = fresh_id(group, parent).into();
@@ -56,7 +71,7 @@ pub(super) fn renamed(
         Wire::FlowDeleted(deleted) => deleted.flow_instance_id = id,
         Wire::Snapshot(snapshot) => snapshot.flow_instance_id = id,
         Wire::Variable(variable) => variable.flow_instance_id = id,
-        Wire::App(_) => return None,
+        Wire::App(_) | Wire::Several(_) => return None,
     }
     Some((fresh, event.encode_to_vec()))
 }
@@ -69,7 +84,8 @@ mod tests {
     fn renamed_event(event: Event, key: &str, replayed: &[&str]) -> Option<(String, Event)> {
         let payload = Bytes::from(HistoryEvent { event: Some(event) }.encode_to_vec());
         let is_replayed = |id: &str| replayed.contains(&id);
-        let (key, value) = renamed("replay-x", Some(key.as_bytes()), Some(&payload), 1 << 20, is_replayed)?;
+        let renamed = renamed("replay-x", Some(key.as_bytes()), Some(&payload), 1 << 20, is_replayed);
+        let (key, value) = renamed.into_iter().next()?;
         Some((key, HistoryEvent::decode(&value[..]).unwrap().event.unwrap()))
     }
 
@@ -116,6 +132,6 @@ mod tests {
     fn what_speaks_of_no_instance_has_no_fresh_id() {
         let app = AppEvent { app_name: "shop".into(), ..AppEvent::default() };
         assert_eq!(renamed_event(Event::App(app), "u/shop", &[]), None);
-        assert_eq!(renamed("x", None, Some(&Bytes::from_static(b"\xff")), 9, |_| true), None);
+        assert!(renamed("x", None, Some(&Bytes::from_static(b"\xff")), 9, |_| true).is_empty());
     }
 }

@@ -18,7 +18,9 @@ use crate::{
     kafka::{Lease, Start},
     model::{Offset, Partition},
     pipeline::{
+        Kept,
         consume::{Command, LaneInput},
+        decode::foreign::Foreign,
         shares::Counting,
     },
     postgres::{
@@ -148,6 +150,9 @@ async fn run(
     let lanes = Lanes {
         collector: &config.collector,
         rules: Rules::compile(&config.redaction).map_err(CollectError::from)?,
+        foreign: Foreign::of(&config.flowable),
+        // A collector tries those again.
+        unresolved: Kept::default(),
         shown,
         store: &store,
         // The collectors have put on the topic what became a dead letter.

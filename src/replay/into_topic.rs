@@ -28,6 +28,7 @@ use crate::{
         transaction::{Outgoing, TransactionError, Transactions},
     },
     model::{Offset, Partition},
+    pipeline::decode::foreign::Foreign,
     postgres::{
         audit, audit_outcome,
         connect::{self, PostgresError},
@@ -181,6 +182,7 @@ struct Copying {
     /// Flows that get fresh ids, where any do: all that are replayed.
     renamed: Option<Arc<HashSet<String>>>,
     max_payload_bytes: usize,
+    foreign: Foreign,
     /// The topic that is written is read too.
     reads_itself: bool,
     partitions: Vec<Partition>,
@@ -221,6 +223,7 @@ impl Copier {
             reads_itself: partitions.iter().any(|partition| *partition.topic == *target.topic),
             next: reading.stretches.iter().map(|stretch| stretch.from).collect(),
             max_payload_bytes: reading.filter.max_payload_bytes,
+            foreign: reading.filter.foreign.clone(),
             stop: reading.stop.clone(),
             open: Open::default(),
             block: Block::default(),
@@ -309,27 +312,31 @@ impl Copying {
         let from = format!("{}[{}]@{}", record.topic(), record.partition(), record.offset());
         headers.push((FROM_HEADER.to_owned(), Some(from.into())));
         headers.push((BY_HEADER.to_owned(), Some(self.group.clone().into())));
-        let renamed = match &self.renamed {
-            None => None,
-            Some(flows) => {
-                let (key, payload) = self.block.copy(record);
-                let is_replayed = |flow: &str| flows.contains(flow);
-                let limit = self.max_payload_bytes;
-                let renamed = ids::renamed(&self.group, key.as_deref(), payload.as_ref(), limit, is_replayed);
-                let Some(renamed) = renamed else { return Ok(false) };
-                Some(renamed)
-            }
+        let Some(flows) = &self.renamed else {
+            return self.put(record.key(), record.payload(), record.time(), &headers);
         };
-        let (key, payload) = match &renamed {
-            Some((key, payload)) => (Some(key.as_bytes()), Some(&payload[..])),
-            None => (record.key(), record.payload()),
-        };
+        let [key, payload] = self.foreign.copied(&mut self.block, record);
+        let (limit, is_replayed) = (self.max_payload_bytes, |flow: &str| flows.contains(flow));
+        let mut is_put = false;
+        for (key, payload) in ids::renamed(&self.group, key.as_deref(), payload.as_ref(), limit, is_replayed)
+        {
+            is_put |= self.put(Some(key.as_bytes()), Some(&payload), record.time(), &headers)?;
+        }
+        Ok(is_put)
+    }
+
+    fn put(
+        &mut self,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        time: Option<i64>,
+        headers: &[(String, Option<Bytes>)],
+    ) -> Result<bool, TransactionError> {
         if !self.wait_for_turn()? {
             return Ok(false);
         }
         self.begin()?;
-        let outgoing = Outgoing { key, payload, time: record.time(), headers: &headers };
-        self.transactions.send(&self.target.topic, &outgoing)?;
+        self.transactions.send(&self.target.topic, &Outgoing { key, payload, time, headers })?;
         self.replayed += 1;
         self.open.records += 1;
         self.open.bytes += key.map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);

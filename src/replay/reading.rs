@@ -14,6 +14,7 @@ use crate::{
         slice::{Slicer, Stretch},
     },
     model::{Offset, Partition},
+    pipeline::decode::foreign::Foreign,
 };
 
 /// A slice, what is wanted of it, and how far it is read.
@@ -50,6 +51,7 @@ impl Reading {
         let mut filter = Filter {
             flows: selection.flows.clone(),
             max_payload_bytes: config.collector.max_payload_bytes,
+            foreign: Foreign::of(&config.flowable),
             ..Filter::default()
         };
         if selection.where_missing {
@@ -122,7 +124,7 @@ impl Reading {
             let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
             self.progress.note_read(len(record.key()) + len(record.payload()));
             let is_wanted = self.filter.takes_all() || {
-                let (key, payload) = looked_at.copy(record);
+                let [key, payload] = self.filter.foreign.copied(&mut looked_at, record);
                 self.filter.takes(key.as_ref(), payload.as_ref(), || {
                     let partition = self.stretches.get(stretch)?.partition.clone();
                     Some((partition, record.offset()))

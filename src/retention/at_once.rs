@@ -110,7 +110,7 @@ mod tests {
         let mut fold = Fold::default();
         for event in [wire::history_event::Event::Step(step), wire::history_event::Event::Flow(flow)] {
             let value = HistoryEvent { event: Some(event) }.encode_to_vec();
-            fold.add(decode(None, Some(&value.into()), 1 << 20, None).unwrap().event);
+            fold.extend(decode(None, Some(&value.into()), 1 << 20, None).unwrap().events);
         }
         fold
     }

@@ -27,6 +27,7 @@ pub use crate::postgres::retention::Rows;
 use crate::{
     clock,
     config::Config,
+    pipeline::decode::foreign::Foreign,
     postgres::{audit, audit_outcome, retention::Purge},
 };
 
@@ -141,9 +142,9 @@ impl Found {
             Whose::Flows(flows) => flows.iter().cloned().collect(),
             Whose::User(user) => of_user(config, purge, user).await?,
         };
-        let mut letters = 0;
+        let (mut letters, foreign) = (0, Foreign::of(&config.flowable));
         each_letters(config, purge, |page| {
-            letters += count(page.iter().filter(|letter| letters::is_of(letter, &flows)).count());
+            letters += count(page.iter().filter(|letter| letters::is_of(letter, &flows, &foreign)).count());
         })
         .await?;
         let (flows, archived) = in_archive(config, flows, archived::of_flows).await?;
@@ -156,12 +157,15 @@ impl Found {
 async fn of_user(config: &Config, purge: &Purge, user: &str) -> Result<HashSet<String>, RetentionError> {
     let stored = purge.flows_of_user(user).await.map_err(of_statement(config))?;
     let mut flows: HashSet<String> = stored.into_iter().collect();
+    let foreign = Foreign::of(&config.flowable);
     each_letters(config, purge, |page| {
         for letter in page {
-            if let Subject::Flow { flow, user: Some(of) } = letters::subject(letter)
-                && of == user
-            {
-                flows.insert(flow);
+            for subject in letters::subjects(letter, &foreign) {
+                if let Subject::Flow { flow, user: Some(of) } = subject
+                    && of == user
+                {
+                    flows.insert(flow);
+                }
             }
         }
     })
@@ -249,12 +253,12 @@ impl Work<'_> {
     }
 
     async fn letters(&mut self, flows: HashSet<String>) -> Result<HashSet<String>, RetentionError> {
-        let mut after = i64::MIN;
+        let (mut after, foreign) = (i64::MIN, Foreign::of(&self.config.flowable));
         while !self.is_stopped() {
             let page = self.purge.letters(after, LETTERS).await.map_err(of_statement(self.config))?;
             let Some(last) = page.last() else { break };
             after = last.summary.id;
-            let theirs = page.iter().filter(|letter| letters::is_of(letter, &flows));
+            let theirs = page.iter().filter(|letter| letters::is_of(letter, &flows, &foreign));
             let ids: Vec<i64> = theirs.map(|letter| letter.summary.id).collect();
             if !ids.is_empty() {
                 let gone =

@@ -84,6 +84,20 @@ pub const CHANGES: &[Change] = &[
         index: Some("ft_steps_flowable"),
         sql: include_str!("sql/0010_flowable_steps.sql"),
     },
+    Change {
+        number: 11,
+        name: "parts_by_scope",
+        needs: 1,
+        index: Some("ft_variable_thing"),
+        sql: include_str!("sql/0011_parts_by_scope.sql"),
+    },
+    Change {
+        number: 12,
+        name: "variables_by_id",
+        needs: 1,
+        index: Some("ft_variable_id"),
+        sql: include_str!("sql/0012_variables_by_id.sql"),
+    },
 ];
 
 /// The number of the last change this program knows.

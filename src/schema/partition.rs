@@ -53,12 +53,12 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// What a change says of its index.
+    /// What a change says of its index, if that is of a table that may lie in partitions.
     pub(super) fn of(change: &'a Change) -> Option<Self> {
         let index = change.index?;
         let (_, statement) = change.sql.split_once(&format!("CREATE INDEX CONCURRENTLY {index} ON "))?;
         let (table, rest) = statement.trim().trim_end_matches(';').split_once(' ')?;
-        Some(Self { index, table, rest })
+        TABLES.contains(&table).then_some(Self { index, table, rest })
     }
 
     /// The partitions of its table; none where it is one piece.
@@ -119,9 +119,15 @@ mod tests {
 
     #[test]
     fn every_index_that_is_made_beside_writers_can_be_made_part_by_part() {
-        for change in CHANGES.iter().filter(|change| change.index.is_some()) {
+        let of_parted_table = |change: &&Change| {
+            change.index.is_some()
+                && TABLES.iter().any(|table| change.sql.contains(&format!(" ON {table} (")))
+        };
+        let changes: Vec<&Change> = CHANGES.iter().filter(of_parted_table).collect();
+        assert_eq!(changes.len(), 3);
+        for change in changes {
             let parts = Parts::of(change).unwrap();
-            assert!(TABLES.contains(&parts.table) && parts.rest.starts_with('('), "{parts:?}");
+            assert!(parts.rest.starts_with('('), "{parts:?}");
         }
     }
 }

@@ -291,9 +291,9 @@ impl Loaded {
     }
 }
 
-/// The event of a record, which was masked and decoded before.
+/// The event of an entry, which was masked and decoded before.
 fn event(entry: &Entry, max_payload_bytes: usize) -> Option<Event> {
-    decode(Some(&entry.key), Some(&entry.payload), max_payload_bytes, None).ok().map(|decoded| decoded.event)
+    decode(Some(&entry.key), Some(&entry.payload), max_payload_bytes, None).ok()?.events.pop()
 }
 
 /// Judges flows whose rows were held back, once the records behind the slice are in the buckets too. Blocks.

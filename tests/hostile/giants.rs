@@ -152,3 +152,25 @@ fn a_field_of_any_shape_is_masked_in_time() {
     of(format!("-{}", "1".repeat(MANY)));
     of(" ".repeat(MANY));
 }
+
+#[test]
+fn events_that_say_nothing_take_no_place() {
+    protobuf(&field(8, &b"\x0a\x00".repeat(MANY)));
+    protobuf(&field(8, &b"\x0a\x02\x0a\x00".repeat(MANY)));
+    // Within each other.
+    let mut nested = Vec::new();
+    for _ in 0..100 {
+        nested = field(8, &field(1, &nested));
+    }
+    protobuf(&nested);
+    json(format!("{{\"several\":{{\"events\":[{}{{}}]}}}}", "{},".repeat(MANY)).as_bytes());
+}
+
+#[test]
+fn elements_without_end_have_an_end() {
+    let zeros = vec![b'0'; 1 << 24];
+    bodies::flowable(&joined(&[b"\x02[", &zeros]));
+    bodies::flowable(&joined(&[b"\x00[", &b"{},".repeat(MANY), b"{}]"]));
+    bodies::flowable(&joined(&[b"\x00[", &b"[".repeat(MANY)]));
+    bodies::flowable(&joined(&[b"\x00{\"type\":\"x\",\"data\":{\"a\":", &b"[".repeat(MANY)]));
+}

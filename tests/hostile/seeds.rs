@@ -22,8 +22,9 @@ const REWIND_ALL: &str = r#"{"rewind":{"flowInstanceId":"f","before":"-1"}}"#;
 const DELETED: &str = r#"{"flowDeleted":{"flowInstanceId":"f","before":"9223372036854775807"}}"#;
 const SNAPSHOT: &str = r#"{"snapshot":{"flowInstanceId":"f","stepId":"3","data":"e30="}}"#;
 const APP: &str = r#"{"app":{"userId":"u","appName":"a","appVersion":"1","persistenceEnabled":true,"at":"2026-11-21T20:28:27Z"}}"#;
+const SEVERAL: &str = r#"{"several":{"events":[{"step":{"flowInstanceId":"a","stepId":"1"}},{"flowDeleted":{"flowInstanceId":"b"}},{"variable":{"flowInstanceId":"e:","scope":"@step:1","name":"n"}}]}}"#;
 const VARIABLE: &str = r#"{"variable":{"flowInstanceId":"f","run":"7","scope":"execution:1","name":"total","type":"long","value":"NDE=","revision":"-1","removed":true,"variableId":"v","createdAt":"2026-11-21T20:28:27Z","updatedAt":"2026-11-21T20:28:28Z","misc":"e30="}}"#;
-const EVENTS: [(&str, &str); 8] = [
+const EVENTS: [(&str, &str); 9] = [
     ("flow", FLOW),
     ("step", STEP),
     ("rewind", REWIND),
@@ -31,6 +32,7 @@ const EVENTS: [(&str, &str); 8] = [
     ("deleted", DELETED),
     ("snapshot", SNAPSHOT),
     ("app", APP),
+    ("several", SEVERAL),
     ("variable", VARIABLE),
 ];
 
@@ -304,6 +306,27 @@ fn redaction() -> Vec<Seed> {
     ]
 }
 
+/// As `bodies::flowable` has them.
+fn flowable() -> Vec<Seed> {
+    let recorded = include_str!("../fixtures/flowable/async-history-6.8.1.jsonl");
+    let mut kinds = std::collections::BTreeMap::new();
+    for line in recorded.lines() {
+        let kind = line.split('"').nth(3).unwrap();
+        kinds.entry(kind).or_insert(line);
+    }
+    let mut seeds: Vec<Seed> =
+        kinds.into_iter().map(|(kind, line)| seed(kind, &[b"\0", line.as_bytes()])).collect();
+    seeds.extend([
+        seed("in-an-array", &[b"\x01", br#"{"type":"task-deleted","data":{"id":"1"}}"#]),
+        seed("gzip", &[b"\x03", br#"{"type":"variable-removed","data":{"id":"1","revision":"2"}}"#]),
+        seed("no-gzip", &[b"\x04", b"\x08\0"]),
+        seed("numbers-as-text", &[b"\0", br#"{"type":"variable-created","data":{"id":1,"processInstanceId":2,"name":"n","variableType":"double","variableDoubleValue":"1e300"}}"#]),
+        seed("a-bad-time", &[b"\0", br#"{"type":"process-instance-start","data":{"id":"1","startTime":"never"}}"#]),
+        seed("no-such-type", &[b"\0", br#"{"type":"x","data":{}}"#]),
+    ]);
+    seeds
+}
+
 #[test]
 fn the_seeds_are_in_the_corpus() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
@@ -311,6 +334,7 @@ fn the_seeds_are_in_the_corpus() {
         ("decode", decode()),
         ("framing", framing()),
         ("flogo", flogo()),
+        ("flowable", flowable()),
         ("redaction", redaction()),
         ("config", config()),
     ];

@@ -95,7 +95,7 @@ fn keep(case: &Case, expected: &serde_json::Value) {
 fn fold(case: &Case) -> Fold {
     let mut fold = Fold::default();
     for record in &case.records {
-        fold.add(decode(Some(&record.key), Some(&record.value), 1 << 20, None).unwrap().event);
+        fold.extend(decode(Some(&record.key), Some(&record.value), 1 << 20, None).unwrap().events);
     }
     fold
 }
@@ -112,7 +112,7 @@ async fn deliver(sessions: Vec<Session>, case: &Case, seed: u64) -> Vec<Session>
         let mut fold = Fold::default();
         for index in std::mem::replace(&mut order, rest) {
             let record = &case.records[index];
-            fold.add(decode(Some(&record.key), Some(&record.value), 1 << 20, None).unwrap().event);
+            fold.extend(decode(Some(&record.key), Some(&record.value), 1 << 20, None).unwrap().events);
         }
         lanes[random.random_range(0..LANES)].push(fold);
     }

@@ -67,7 +67,7 @@ fn batches(seed: u64) -> Vec<Batch> {
         let mut fold = Fold::default();
         for record in records.by_ref().take(EVENTS) {
             let payload = Bytes::from(record.event.encode_to_vec());
-            fold.add(decode(Some(record.key.as_bytes()), Some(&payload), 1 << 20, None).unwrap().event);
+            fold.extend(decode(Some(record.key.as_bytes()), Some(&payload), 1 << 20, None).unwrap().events);
         }
         let progress = Progress {
             partition: partition.clone(),

@@ -25,6 +25,7 @@ mod doctor;
 mod dual;
 mod erase;
 mod flogo_config;
+mod flowable;
 mod gaps;
 mod gateway;
 mod gateway_reads;

@@ -69,7 +69,7 @@ async fn write(session: &mut Session, number: u32) {
     let mut fold = Fold::default();
     for record in Synthetic::new(options).skip(first).take(count) {
         let payload = record.event.encode_to_vec().into();
-        fold.add(decode(Some(record.key.as_bytes()), Some(&payload), 1 << 20, None).unwrap().event);
+        fold.extend(decode(Some(record.key.as_bytes()), Some(&payload), 1 << 20, None).unwrap().events);
     }
     let progress = Progress {
         partition: Partition { topic: Arc::from("plans"), number: 0 },

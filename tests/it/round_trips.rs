@@ -119,7 +119,7 @@ impl Lane {
         let mut fold = Fold::default();
         for event in events {
             let value = HistoryEvent { event: Some(event) }.encode_to_vec();
-            fold.add(decode(None, Some(&value.into()), 1 << 20, None).unwrap().event);
+            fold.extend(decode(None, Some(&value.into()), 1 << 20, None).unwrap().events);
         }
         let before = self.batches;
         self.batches += 1;

@@ -46,7 +46,7 @@ async fn write(session: &mut Session, events: impl IntoIterator<Item = Event>) {
     let mut fold = Fold::default();
     for event in events {
         let value = HistoryEvent { event: Some(event) }.encode_to_vec();
-        fold.add(decode(None, Some(&value.into()), 1 << 20, None).unwrap().event);
+        fold.extend(decode(None, Some(&value.into()), 1 << 20, None).unwrap().events);
     }
     let number = OFFSET.fetch_add(1, Ordering::Relaxed);
     let progress = Progress {

@@ -46,7 +46,7 @@ pub async fn assert_stored(config: &Config, records: &[Record]) {
     let mut fold = Fold::default();
     for record in records {
         let payload = Bytes::from(record.event.encode_to_vec());
-        fold.add(decode(Some(record.key.as_bytes()), Some(&payload), 1 << 20, None).unwrap().event);
+        fold.extend(decode(Some(record.key.as_bytes()), Some(&payload), 1 << 20, None).unwrap().events);
     }
     let stored = of_database(&servers::connect_to(config).await, "").await;
     assert_same(&stored, &of_fold(&fold.settle()), "Postgres beside the fold", &[]);

@@ -41,11 +41,12 @@ pub fn records() -> Vec<Envelope> {
         key: Some(memory.slice(begin..*key_end)),
         payload: Some(memory.slice(*key_end..*end)),
         headers: Vec::new(),
+        told: None,
     };
     (0..).zip(begins.zip(&ends)).map(record).collect()
 }
 
 /// What a record says.
 pub fn event(record: &Envelope) -> Result<Event, Reject> {
-    Ok(decode(record.key.as_deref(), record.payload.as_ref(), LIMITS.payload_bytes, None)?.event)
+    Ok(decode(record.key.as_deref(), record.payload.as_ref(), LIMITS.payload_bytes, None)?.events.remove(0))
 }

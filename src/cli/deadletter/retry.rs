@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    pipeline::retry::retry,
+    pipeline::retry::{Reading, retry},
     postgres::{
         Removal, Session,
         connect::{self, PostgresError},
@@ -56,7 +56,7 @@ const COLUMNS: [Column<Left>; 2] = [
 
 pub(super) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let postgres = &config.postgres;
-    let rules = Rules::compile(&config.redaction)?;
+    let reading = Reading::of(config, Rules::compile(&config.redaction)?);
     let filter = args.which.filter()?;
     let failed = |error| PostgresError::of_statement(postgres, error);
     // Rows are written as a collector writes them; letters and audit with a commit that waits for the disk, which
@@ -75,7 +75,7 @@ pub(super) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         let page = read::whole_letters(&client, &filter, after, PAGE).await.map_err(failed)?;
         let Some(last) = page.last() else { break };
         after = last.summary.id;
-        let retried = retry(&mut session, &page, config.collector.max_payload_bytes, rules.as_deref()).await;
+        let retried = retry(&mut session, &page, &reading).await;
         let retried = retried.map_err(|error| failed(error.error))?;
         let removed = remove_letters(&client, &retried.stored, &actor(), Removal::Retried).await;
         report.stored += removed.map_err(failed)?;

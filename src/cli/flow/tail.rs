@@ -15,6 +15,7 @@ use crate::{
         shared_tail::{Listening, SharedTail},
         tail::Record,
     },
+    pipeline::decode::foreign::Foreign,
     redaction::Rules,
 };
 
@@ -70,7 +71,8 @@ pub(super) async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         failed: Some(args.failed),
     };
     let (rules, of_tail) = (Rules::compile(&config.redaction)?, topic.clone());
-    let read = move |record: &Record| Posted::of(&of_tail, record, rules.as_deref());
+    let foreign = Foreign::of(&config.flowable);
+    let read = move |record: &Record| Posted::of(&of_tail, record, rules.as_deref(), &foreign);
     let tail = SharedTail::new(&config.kafka, &topic, MOST_BEHIND, CancellationToken::new(), read);
     let Listening { mut receiver, .. } = tail.listen().await.map_err(anyhow::Error::msg)?;
     output::hint(&format!("listening to {topic}; Ctrl-C ends it"));

@@ -9,10 +9,20 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use secrecy::SecretString;
+use tokio::runtime::Handle;
 
 use super::{Args, Order};
 use crate::{
-    publish::{Record, Synthetic, SyntheticOptions, disorder, source},
+    config::Postgres,
+    flowable::DEFAULT_SOURCE,
+    publish::{
+        Record, Synthetic, SyntheticOptions,
+        database::Database,
+        disorder,
+        flowable::Source,
+        source::{self, Format},
+    },
     retention::archive,
 };
 
@@ -38,9 +48,16 @@ impl Input {
         let trouble = Rc::default();
         let records: Records = match (args.synthetic, args.from, &args.file) {
             (Some(count), ..) => Box::new(Synthetic::new(traffic(args)).take(count)),
+            (None, Some(Format::FlowableDatabase), Some(url)) => {
+                Box::new(good(database(url, args)?, args.skip_bad, Rc::clone(&trouble)))
+            }
             (None, Some(format), Some(file)) => {
                 let (name, input) = open(file)?;
-                Box::new(good(source::read(format, name, input), args.skip_bad, Rc::clone(&trouble)))
+                Box::new(good(
+                    source::read(format, name, input, &engine(args)),
+                    args.skip_bad,
+                    Rc::clone(&trouble),
+                ))
             }
             _ => bail!("nothing to publish: give --from FORMAT FILE or --synthetic N"),
         };
@@ -68,6 +85,23 @@ impl Iterator for Input {
     fn next(&mut self) -> Option<Record> {
         self.records.next()
     }
+}
+
+fn engine(args: &Args) -> Source {
+    let named = args.engine.source.clone();
+    Source {
+        name: named.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()),
+        sequence_flows: args.engine.sequence_flows,
+    }
+}
+
+/// The tables of an engine. Blocks.
+fn database(url: &Path, args: &Args) -> anyhow::Result<Database> {
+    // Text that is no UTF-8 is no address, which is said below.
+    let url = SecretString::from(url.to_string_lossy().into_owned());
+    let postgres = Postgres { url: Some(url), ..Postgres::default() };
+    let opening = Database::open(&postgres, &args.engine.time_zone, engine(args));
+    Ok(Handle::current().block_on(opening)?)
 }
 
 fn traffic(args: &Args) -> SyntheticOptions {

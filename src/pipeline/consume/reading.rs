@@ -135,6 +135,7 @@ impl Reading {
             key,
             payload,
             headers: record.headers(),
+            told: None,
             lease: self.lease.clone(),
         }
     }

@@ -24,19 +24,25 @@ fn decode_event(event: &HistoryEvent, key: &str) -> Result<Decoded, Reject> {
     decode(Some(key.as_bytes()), Some(&event.encode_to_vec().into()), LIMIT, None)
 }
 
+/// The event of a record of one.
+fn only(decoded: Decoded) -> Event {
+    let [event] = decoded.events.into_inner().unwrap();
+    event
+}
+
 fn time(seconds: i64, nanos: i32) -> pbjson_types::Timestamp {
     pbjson_types::Timestamp { seconds, nanos }
 }
 
 fn step_row(decoded: Decoded) -> Box<StepRow> {
-    match decoded.event {
+    match only(decoded) {
         Event::Step { row, .. } => row,
         other => panic!("not a step: {other:?}"),
     }
 }
 
 fn run_row(decoded: Decoded) -> Box<RunRow> {
-    match decoded.event {
+    match only(decoded) {
         Event::Flow { row, .. } => row,
         other => panic!("not a flow: {other:?}"),
     }
@@ -163,7 +169,7 @@ fn without_an_id_in_the_payload_the_key_is_it_and_without_both_it_is_rejected() 
     let event = flow_event(FlowEvent { flow_instance_id: String::new(), ..sample() });
     let decoded = decode_event(&event, "k").unwrap();
     assert_eq!(decoded.sanitized, [Oddity::IdFromKey]);
-    assert!(matches!(decoded.event, Event::Flow { flow, .. } if flow.as_str() == "k"));
+    assert!(matches!(only(decoded), Event::Flow { flow, .. } if flow.as_str() == "k"));
     assert_eq!(decode_event(&event, "").unwrap_err().reason(), "no_id");
     let step = HistoryEvent { event: Some(Wire::Step(StepEvent::default())) };
     assert_eq!(decode_event(&step, "f").unwrap_err(), Reject::NoId("step_id"));
@@ -195,7 +201,7 @@ fn a_variable_has_a_name_and_with_its_scope_that_is_no_longer_than_an_id() {
         })
     };
     assert_eq!(named(1, 0).unwrap_err(), Reject::NoId("name"));
-    assert!(matches!(named(0, 1).unwrap().event, Event::Variable { scope, .. } if scope.is_empty()));
+    assert!(matches!(only(named(0, 1).unwrap()), Event::Variable { scope, .. } if scope.is_empty()));
     assert!(named(24, MAX_ID_BYTES - 24).is_ok());
     assert_eq!(named(25, MAX_ID_BYTES - 24).unwrap_err().reason(), "id_too_long");
 }
@@ -209,12 +215,12 @@ fn what_is_odd_about_a_variable_is_put_right_and_what_is_removed_has_no_value() 
         updated_at: Some(time(1, 500)),
         ..VariableEvent::default()
     };
-    let Decoded { event, sanitized } = variable(sent.clone()).unwrap();
-    assert_eq!(sanitized, [Oddity::Nul, Oddity::Time, Oddity::Oversized]);
-    let Event::Variable { name, row, .. } = event else { panic!("not a variable: {event:?}") };
+    let decoded = variable(sent.clone()).unwrap();
+    assert_eq!(decoded.sanitized, [Oddity::Nul, Oddity::Time, Oddity::Oversized]);
+    let Event::Variable { name, row, .. } = only(decoded) else { panic!("not a variable") };
     assert_eq!((&*name, row.created, row.updated), ("a\u{fffd}b", None, Micros::new(1_000_000)));
     assert!(row.value.unwrap().ends_with("bytes in all]".as_bytes()));
-    let gone = variable(VariableEvent { removed: true, ..sent }).unwrap().event;
+    let gone = only(variable(VariableEvent { removed: true, ..sent }).unwrap());
     assert!(matches!(gone, Event::Variable { row, .. } if row.removed && row.value.is_none()), "removed");
 }
 

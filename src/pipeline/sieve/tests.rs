@@ -55,6 +55,7 @@ fn records(events: &[(u8, u8, bool)]) -> Vec<Envelope> {
         key: None,
         payload: Some(event(*of).encode_to_vec().into()),
         headers: Vec::new(),
+        told: None,
     };
     events.iter().enumerate().map(record).collect()
 }
@@ -171,4 +172,36 @@ fn letters_say_what_postgres_said() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].reason, letters[0].detail.as_str()), ("refused", "no"));
     assert_eq!(letters[0].sqlstate.as_deref(), Some("23514"));
+}
+
+#[test]
+fn of_a_record_of_several_events_those_that_are_not_refused_are_stored() {
+    let several = |of: &[(u8, u8, bool)]| {
+        let events = of.iter().map(|of| event(*of)).collect();
+        let several = crate::proto::v1::Several { events };
+        HistoryEvent { event: Some(Wire::Several(several)) }.encode_to_vec().into()
+    };
+    let mut records = records(&[(0, 0, false); 3]);
+    records[0].payload = Some(several(&[(0, 1, false), (1, 0, true), (2, 1, true), (2, 2, false)]));
+    records[1].payload = Some(several(&[(3, 0, true)]));
+    let refusal = Refusal { sqlstate: None, sentence: "no".into(), flow: None };
+    let mut sieve = Sieve::new(records, LIMITS, None, refusal);
+    while let Some(piece) = sieve.next() {
+        match judge(&piece, Hint::Nothing) {
+            Ok(()) => sieve.stored(),
+            Err(refusal) => sieve.refused(refusal),
+        }
+    }
+    let (fold, rest, letters) = sieve.finish();
+    assert_eq!(judge(&fold, Hint::Nothing), Ok(()));
+    let mut stored: Vec<String> = fold
+        .flows
+        .iter()
+        .flat_map(|(flow, fold)| fold.steps.keys().map(move |(step, _)| format!("{flow}/{step}")))
+        .collect();
+    stored.sort();
+    assert_eq!(stored, ["f0/0", "f0/1", "f2/2"]);
+    let offsets = |records: Vec<i64>| records;
+    assert_eq!(offsets(letters.iter().map(|letter| letter.offset.0).collect()), [0, 1]);
+    assert_eq!(offsets(rest.iter().map(|record| record.offset.0).collect()), [0, 2]);
 }

@@ -18,7 +18,9 @@ use crate::{
     http::{Condition, Health},
     kafka::rebalance::Assignment,
     pipeline::{
+        Kept,
         consume::{Consume, Setup},
+        decode::foreign::Foreign,
         shares::Counting,
     },
 };
@@ -49,6 +51,8 @@ impl Member {
         let together = Lanes {
             collector: &config.collector,
             rules: None,
+            foreign: Foreign::default(),
+            unresolved: Kept::default(),
             shown: &shown,
             store: database,
             mirror: None,

@@ -58,7 +58,7 @@ impl WantedIndex {
 }
 
 /// All that the schema changes make, but for those that only people's lists use.
-pub const WANTED_INDEXES: [WantedIndex; 26] = [
+pub const WANTED_INDEXES: [WantedIndex; 28] = [
     unique("appstate", "userid, appname"),
     unique("flowstate", "flowinstanceid"),
     WantedIndex {
@@ -95,6 +95,16 @@ pub const WANTED_INDEXES: [WantedIndex; 26] = [
         ..unique("ft_tombstone", "removedat")
     },
     unique("ft_variable", "flowinstanceid, scope, name"),
+    WantedIndex {
+        rows: Some("((scope ~~ '@step:%'::text) OR (scope ~~ '@task:%'::text))"),
+        unique: false,
+        ..unique("ft_variable", "scope")
+    },
+    WantedIndex {
+        rows: Some("(variableid IS NOT NULL)"),
+        unique: false,
+        ..unique("ft_variable", "variableid")
+    },
     WantedIndex { rows: Some("rerun"), unique: false, ..unique("steps", "flowinstanceid") },
     unique("steps", "flowinstanceid, stepid"),
 ];

@@ -20,7 +20,7 @@ pub const NEEDED_RIGHTS: [(&str, &[&str]); 14] = [
     ("ft_offset", &["SELECT", "INSERT", "UPDATE"]),
     ("ft_gap", &["SELECT", "INSERT"]),
     ("ft_schema_change", &["SELECT"]),
-    ("ft_dead_letter", &["INSERT"]),
+    ("ft_dead_letter", &["SELECT", "INSERT", "DELETE"]),
 ];
 
 /// Rights that are missing on a table.

@@ -1,7 +1,10 @@
 //! Dead letters: what could not become rows, and why.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tokio_postgres::{
     Error, GenericClient, Row,
     types::{ToSql, Type},
@@ -9,6 +12,7 @@ use tokio_postgres::{
 use utoipa::ToSchema;
 
 use super::Utc;
+use crate::pipeline::decode::foreign::{Foreign, SOURCE_HEADER};
 
 /// Which dead letters are wanted; what is not given does not narrow.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +96,20 @@ impl LetterSummary {
 }
 
 impl Letter {
+    /// A header's value; of several the last.
+    pub(crate) fn header(&self, name: &str) -> Option<Bytes> {
+        let headers = self.headers.as_ref()?.as_array()?;
+        let named =
+            headers.iter().rev().find(|header| header.get("key").and_then(Value::as_str) == Some(name))?;
+        STANDARD.decode(named.get("value")?.as_str()?).ok().map(Bytes::from)
+    }
+
+    /// The value in the contract's words.
+    pub(crate) fn message(&self, foreign: &Foreign) -> Option<Bytes> {
+        let payload = self.payload.as_ref().map(|payload| Bytes::copy_from_slice(payload));
+        foreign.contract(payload, || self.header(SOURCE_HEADER))
+    }
+
     fn of(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             summary: LetterSummary::of(row)?,

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
-
-use crate::{model::Event, pipeline::decode::decode, postgres::read::Letter};
+use crate::{
+    model::Event,
+    pipeline::decode::{decode, foreign::Foreign},
+    postgres::read::Letter,
+};
 
 /// What a dead letter is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,30 +24,30 @@ pub(super) enum Subject {
     Unreadable,
 }
 
-/// What a letter is about, by its message.
-pub(super) fn subject(letter: &Letter) -> Subject {
-    let payload = letter.payload.as_ref().map(|payload| Bytes::copy_from_slice(payload));
+/// What a letter is about, by its message: one thing of each event, or that it can't be read.
+pub(super) fn subjects(letter: &Letter, foreign: &Foreign) -> Vec<Subject> {
+    let message = letter.message(foreign);
     // No limit: what was cut is of its flow all the same.
-    match decode(letter.key.as_deref(), payload.as_ref(), usize::MAX, None) {
-        Ok(decoded) => match decoded.event {
-            Event::App(_) => Subject::App,
-            Event::Flow { flow, row, .. } => {
-                Subject::Flow { flow: flow.as_str().to_owned(), user: row.user.map(|user| user.to_string()) }
-            }
-            event => event.flow().map_or(Subject::Unreadable, |flow| Subject::Flow {
-                flow: flow.as_str().to_owned(),
-                user: None,
-            }),
-        },
-        Err(_) => Subject::Unreadable,
+    match decode(letter.key.as_deref(), message.as_ref(), usize::MAX, None) {
+        Ok(decoded) => decoded.events.iter().map(subject).collect(),
+        Err(_) => vec![Subject::Unreadable],
     }
 }
 
-/// Whether a letter is of one of these flows: a message that can be read, of the one that it belongs to, whichever others it
-/// names; one that can't, of the one that is its key, and of each whose id stands in it.
-pub(super) fn is_of(letter: &Letter, flows: &HashSet<String>) -> bool {
-    match subject(letter) {
-        Subject::Flow { flow, .. } => flows.contains(&flow),
+fn subject(event: &Event) -> Subject {
+    let user = match event {
+        Event::App(_) => return Subject::App,
+        Event::Flow { row, .. } => row.user.as_ref().map(ToString::to_string),
+        _ => None,
+    };
+    event.flow().map_or(Subject::Unreadable, |flow| Subject::Flow { flow: flow.as_str().to_owned(), user })
+}
+
+/// Whether a letter is of one of these flows: a message that can be read, of the one that it belongs to, or one of those,
+/// whichever others it names; one that can't, of the one that is its key, and of each whose id stands in it.
+pub(super) fn is_of(letter: &Letter, flows: &HashSet<String>, foreign: &Foreign) -> bool {
+    subjects(letter, foreign).iter().any(|subject| match subject {
+        Subject::Flow { flow, .. } => flows.contains(flow),
         Subject::App => false,
         Subject::Unreadable => {
             let text = |bytes: Option<&Vec<u8>>| {
@@ -55,7 +57,7 @@ pub(super) fn is_of(letter: &Letter, flows: &HashSet<String>) -> bool {
             flows.contains(&text(letter.key.as_ref()))
                 || flows.iter().any(|flow| said.contains(flow.as_str()))
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -90,7 +92,7 @@ mod tests {
     }
 
     fn is_of_f(letter: &Letter) -> bool {
-        is_of(letter, &HashSet::from(["f".to_owned(), "long-id".to_owned()]))
+        is_of(letter, &HashSet::from(["f".to_owned(), "long-id".to_owned()]), &Foreign::default())
     }
 
     #[test]
@@ -126,6 +128,6 @@ mod tests {
         let run =
             FlowEvent { flow_instance_id: "f".to_owned(), user_id: "ann".to_owned(), ..FlowEvent::default() };
         let wanted = Subject::Flow { flow: "f".to_owned(), user: Some("ann".to_owned()) };
-        assert_eq!(subject(&letter("f", Some(message(Wire::Flow(run))))), wanted);
+        assert_eq!(subjects(&letter("f", Some(message(Wire::Flow(run)))), &Foreign::default()), [wanted]);
     }
 }

@@ -266,6 +266,7 @@ fn event_key(value: &Bytes) -> String {
         Event::Snapshot(e) => e.flow_instance_id,
         Event::Variable(e) => e.flow_instance_id,
         Event::App(e) => format!("{}/{}", e.user_id, e.app_name),
+        Event::Several(_) => String::new(),
     }
 }
 

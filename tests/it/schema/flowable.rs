@@ -245,7 +245,7 @@ async fn written(seed: u64) -> Client {
     for (number, event) in (0..).zip(events) {
         let value = HistoryEvent { event: Some(event) }.encode_to_vec();
         let mut fold = Fold::default();
-        fold.add(decode(None, Some(&value.into()), 1 << 20, None).unwrap().event);
+        fold.extend(decode(None, Some(&value.into()), 1 << 20, None).unwrap().events);
         let progress = Progress {
             partition: Partition { topic: "flowable".into(), number: 0 },
             from: (number > 0).then_some(Offset(number)),

@@ -262,7 +262,7 @@ fn start(
     if let Some(hold) = config.flowable.hold {
         let trying = unresolved::keep_trying(config.clone(), hold, rules, kept, stop.clone());
         tasks.spawn(async move {
-            trying.await;
+            Box::pin(trying).await;
             Ok(())
         });
     }

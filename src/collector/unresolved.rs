@@ -54,7 +54,7 @@ pub(super) async fn keep_trying(
     let mut trouble = Seldom::default();
     loop {
         let began = clock::monotonic();
-        let Some(round) = stop.run_until_cancelled(trying.round()).await else { return };
+        let Some(round) = stop.run_until_cancelled(Box::pin(trying.round())).await else { return };
         let is_waited_for = match round {
             Ok(left) => left > 0,
             Err(error) => {
@@ -113,12 +113,11 @@ impl Trying {
             let page = read::whole_letters(&client, &filter, after, PAGE).await.map_err(failed)?;
             let Some(last) = page.last() else { break };
             after = last.summary.id;
-            let session = match &mut session {
-                Some(session) => session,
-                None => {
-                    let writing = connect::connect(&postgres, APPLICATION).await?;
-                    session.insert(Session::prepare(writing).await.map_err(failed)?)
-                }
+            let session = if let Some(session) = &mut session {
+                session
+            } else {
+                let writing = connect::connect(&postgres, APPLICATION).await?;
+                session.insert(Session::prepare(writing).await.map_err(failed)?)
             };
             let retried = retry(session, &page, &self.reading).await.map_err(|error| failed(error.error))?;
             let Retried { stored, left: still } = retried;

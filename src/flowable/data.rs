@@ -20,6 +20,11 @@ pub(super) enum Scalar<'a> {
     Flag(bool),
 }
 
+/// A field, if it is there and not null.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Field<'a>(#[serde(borrow)] Option<Scalar<'a>>);
+
 /// Fields, each with its name.
 macro_rules! fields {
     ($($field:ident $name:literal),* $(,)?) => {
@@ -28,7 +33,7 @@ macro_rules! fields {
         pub(super) struct Data<'a> {
             $(
                 #[serde(rename = $name, borrow, default)]
-                pub(super) $field: Option<Scalar<'a>>,
+                pub(super) $field: Field<'a>,
             )*
         }
     };
@@ -59,8 +64,8 @@ fields! {
 }
 
 /// Text; numbers and flags as they are written. Empty text is missing.
-pub(super) fn text<'a>(field: &'a Option<Scalar<'a>>) -> Option<Cow<'a, str>> {
-    match field.as_ref()? {
+pub(super) fn text<'a>(field: &'a Field<'a>) -> Option<Cow<'a, str>> {
+    match field.0.as_ref()? {
         Scalar::Text(text) if text.is_empty() => None,
         Scalar::Text(text) => Some(Cow::Borrowed(text)),
         Scalar::Whole(number) => Some(number.to_string().into()),
@@ -70,19 +75,19 @@ pub(super) fn text<'a>(field: &'a Option<Scalar<'a>>) -> Option<Cow<'a, str>> {
 }
 
 /// Text, or nothing as empty text.
-pub(super) fn owned<'a>(field: &'a Option<Scalar<'a>>) -> String {
+pub(super) fn owned<'a>(field: &'a Field<'a>) -> String {
     text(field).unwrap_or_default().into_owned()
 }
 
 /// Text that has to be there.
-pub(super) fn named<'a>(field: &'a Option<Scalar<'a>>, name: &'static str) -> Result<Cow<'a, str>, Error> {
+pub(super) fn named<'a>(field: &'a Field<'a>, name: &'static str) -> Result<Cow<'a, str>, Error> {
     text(field).ok_or(Error::Missing(name))
 }
 
 /// A whole number.
-pub(super) fn whole(field: &Option<Scalar<'_>>, name: &'static str) -> Result<Option<i64>, Error> {
+pub(super) fn whole(field: &Field<'_>, name: &'static str) -> Result<Option<i64>, Error> {
     let wrong = |value: String| Error::Field { field: name, what: "whole number", value };
-    match field {
+    match &field.0 {
         None => Ok(None),
         Some(Scalar::Whole(number)) => Ok(Some(*number)),
         Some(Scalar::Text(text)) if text.is_empty() => Ok(None),
@@ -92,12 +97,12 @@ pub(super) fn whole(field: &Option<Scalar<'_>>, name: &'static str) -> Result<Op
 }
 
 /// Any number.
-pub(super) fn fraction(field: &Option<Scalar<'_>>, name: &'static str) -> Result<Option<f64>, Error> {
+pub(super) fn fraction(field: &Field<'_>, name: &'static str) -> Result<Option<f64>, Error> {
     let parsed = |text: &str| {
         let wrong = |_| Error::Field { field: name, what: "number", value: text.to_owned() };
         text.parse::<f64>().map(Some).map_err(wrong)
     };
-    match field {
+    match &field.0 {
         None => Ok(None),
         Some(Scalar::Fraction(number)) => Ok(Some(*number)),
         Some(Scalar::Text(text)) if text.is_empty() => Ok(None),
@@ -107,8 +112,8 @@ pub(super) fn fraction(field: &Option<Scalar<'_>>, name: &'static str) -> Result
 }
 
 /// Whether a flag is set.
-pub(super) fn is_set(field: &Option<Scalar<'_>>) -> bool {
-    match field {
+pub(super) fn is_set(field: &Field<'_>) -> bool {
+    match &field.0 {
         Some(Scalar::Flag(flag)) => *flag,
         Some(Scalar::Text(text)) => text == "true",
         _ => false,
@@ -116,7 +121,7 @@ pub(super) fn is_set(field: &Option<Scalar<'_>>) -> bool {
 }
 
 /// A time, which engines write in UTC with milliseconds.
-pub(super) fn time(field: &Option<Scalar<'_>>, name: &'static str) -> Result<Option<Timestamp>, Error> {
+pub(super) fn time(field: &Field<'_>, name: &'static str) -> Result<Option<Timestamp>, Error> {
     let Some(text) = text(field) else { return Ok(None) };
     let wrong = |_| Error::Field { field: name, what: "time", value: text.to_string() };
     text.parse().map(Some).map_err(wrong)
@@ -168,7 +173,7 @@ impl Data<'_> {
 pub(super) struct Object(Map<String, Value>);
 
 impl Object {
-    pub(super) fn text(mut self, key: &str, field: &Option<Scalar<'_>>) -> Self {
+    pub(super) fn text(mut self, key: &str, field: &Field<'_>) -> Self {
         if let Some(text) = text(field) {
             self.0.insert(key.to_owned(), Value::String(text.into_owned()));
         }
@@ -176,13 +181,13 @@ impl Object {
     }
 
     /// Text, or null where there is none, which sets the field back.
-    pub(super) fn text_or_null(mut self, key: &str, field: &Option<Scalar<'_>>) -> Self {
+    pub(super) fn text_or_null(mut self, key: &str, field: &Field<'_>) -> Self {
         let value = text(field).map_or(Value::Null, |text| Value::String(text.into_owned()));
         self.0.insert(key.to_owned(), value);
         self
     }
 
-    pub(super) fn whole(mut self, key: &'static str, field: &Option<Scalar<'_>>) -> Result<Self, Error> {
+    pub(super) fn whole(mut self, key: &'static str, field: &Field<'_>) -> Result<Self, Error> {
         if let Some(number) = whole(field, key)? {
             self.0.insert(key.to_owned(), number.into());
         }
@@ -198,7 +203,7 @@ impl Object {
     }
 
     /// A time in UTC with milliseconds.
-    pub(super) fn time(mut self, key: &'static str, field: &Option<Scalar<'_>>) -> Result<Self, Error> {
+    pub(super) fn time(mut self, key: &'static str, field: &Field<'_>) -> Result<Self, Error> {
         if let Some(time) = time(field, key)? {
             self.0.insert(key.to_owned(), format!("{time:.3}").into());
         }
@@ -206,7 +211,7 @@ impl Object {
     }
 
     /// A time, or null where there is none, which sets the field back.
-    pub(super) fn time_or_null(self, key: &'static str, field: &Option<Scalar<'_>>) -> Result<Self, Error> {
+    pub(super) fn time_or_null(self, key: &'static str, field: &Field<'_>) -> Result<Self, Error> {
         let mut with = self.time(key, field)?;
         if text(field).is_none() {
             with.0.insert(key.to_owned(), Value::Null);

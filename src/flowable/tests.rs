@@ -31,9 +31,10 @@ fn variables(events: &[HistoryEvent]) -> Vec<&VariableEvent> {
 
 /// Scope, name and value of each variable.
 fn parts(events: &[HistoryEvent]) -> Vec<[&str; 3]> {
-    let value =
-        |it: &'_ VariableEvent| std::str::from_utf8(it.value.as_ref()).unwrap().to_owned().leak() as &str;
-    variables(events).into_iter().map(|it| [it.scope.as_str(), it.name.as_str(), value(it)]).collect()
+    variables(events)
+        .into_iter()
+        .map(|it| [it.scope.as_str(), it.name.as_str(), std::str::from_utf8(it.value.as_ref()).unwrap()])
+        .collect()
 }
 
 fn flow(events: &[HistoryEvent]) -> &FlowEvent {

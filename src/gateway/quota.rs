@@ -94,10 +94,15 @@ impl Quota {
             }
             Some(Event::Step(step)) => known.count(&step.flow_instance_id, most, now),
             Some(Event::Snapshot(snapshot)) => known.count(&snapshot.flow_instance_id, most, now),
-            // What a person does, or is done for a re-run.
-            Some(Event::Rewind(_) | Event::FlowDeleted(_) | Event::App(_)) | None => Ok(()),
-            // What no app posts.
-            Some(Event::Variable(_) | Event::Several(_)) => Ok(()),
+            // What a person does, or is done for a re-run; and what no app posts.
+            Some(
+                Event::Rewind(_)
+                | Event::FlowDeleted(_)
+                | Event::App(_)
+                | Event::Variable(_)
+                | Event::Several(_),
+            )
+            | None => Ok(()),
         }
     }
 }

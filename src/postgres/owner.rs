@@ -41,13 +41,11 @@ pub async fn owners(session: &Session, things: &[Thing]) -> Result<Vec<(Thing, O
         for row in session.query(sql, &[places, sources, ids]).await? {
             let place: i32 = row.try_get(0)?;
             let flow: String = row.try_get(1)?;
-            let variable = match row.len() {
-                2 => None,
-                _ => {
-                    let Some(scope) = scope(row.try_get(2)?, row.try_get(4)?) else { continue };
-                    Some([scope.into(), row.try_get::<_, String>(3)?.into()])
-                }
-            };
+            let mut variable = None;
+            if row.len() > 2 {
+                let Some(scope) = scope(row.try_get(2)?, row.try_get(4)?) else { continue };
+                variable = Some([scope.into(), row.try_get::<_, String>(3)?.into()]);
+            }
             let thing = usize::try_from(place).ok().and_then(|place| things.get(place));
             found.extend(thing.map(|thing| (thing.clone(), Owner { flow: flow.into(), variable })));
         }

@@ -81,12 +81,11 @@ impl Database {
             }
         };
         let table = *table;
-        match page.last() {
-            Some((id, _)) => self.after.clone_from(id),
-            None => {
-                self.rest.pop();
-                self.after.clear();
-            }
+        if let Some((id, _)) = page.last() {
+            self.after.clone_from(id);
+        } else {
+            self.rest.pop();
+            self.after.clear();
         }
         let engine = Engine { source: &self.source.name, sequence_flows: self.source.sequence_flows };
         for (id, element) in page {

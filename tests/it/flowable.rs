@@ -297,7 +297,7 @@ async fn flowable_database() -> String {
                 if let Some(Value::String(time)) = row.get_mut(column) {
                     let utc: jiff::Timestamp = time.parse().unwrap();
                     let there = utc.checked_sub(jiff::SignedDuration::from_hours(5)).unwrap();
-                    *time = there.to_string().trim_end_matches('Z').to_owned();
+                    there.to_string().trim_end_matches('Z').clone_into(time);
                 }
             }
             row

@@ -120,7 +120,9 @@ fn told(engine: Engine<'_>, json: &[u8], may_quote: bool) -> Result<Told, Reject
         _ if written.is_beyond() => {}
         Ok(events) => {
             not_kept |= events.is_empty();
-            events.iter().for_each(|event| written.add(event));
+            for event in &events {
+                written.add(event);
+            }
         }
         Err(error) => {
             // In its place stands an event that says nothing: the record is not whole without it.

@@ -113,7 +113,9 @@ pub(super) fn decode(
     }
     if identify(&mut said, known) {
         let mut told = Writer::default();
-        said.iter().for_each(|event| told.add(event));
+        for event in &said {
+            told.add(event);
+        }
         rest.told = Some(told.finish());
     }
     let mut decoded = Decoded::default();

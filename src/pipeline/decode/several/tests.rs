@@ -89,7 +89,7 @@ fn what_is_odd_is_counted_once_for_a_record() {
 fn a_flow_that_is_not_said_is_found_in_the_record_or_in_those_before_or_is_missing() {
     let begun = step("e:7", "21");
     let later = [step("e:", "21"), part("e:", "@step:21", "1")];
-    let together = decoded([later.as_slice(), &[begun.clone()]].concat());
+    let together = decoded([later.as_slice(), std::slice::from_ref(&begun)].concat());
     assert_eq!((flows(&together), together.missing().len()), (vec!["e:7", "e:7", "e:7"], 0));
 
     let alone = bytes(&record(later.to_vec()));

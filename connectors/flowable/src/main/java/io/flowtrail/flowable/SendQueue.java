@@ -6,12 +6,16 @@ import java.util.List;
 
 /** What waits to be sent, by command; bounded in events and bytes. Never makes anyone wait who puts something in. */
 final class SendQueue {
+    private static final long NAP_MS = 10;
+
     private final Deque<List<Outgoing>> commands = new ArrayDeque<>();
     private final long mostBytes;
     private final long mostEvents;
     private long bytes;
     private long events;
     private boolean isClosed;
+    /** Whether the next command has to wake who takes. */
+    private boolean isIdle;
 
     SendQueue(long mostBytes, long mostEvents) {
         this.mostBytes = mostBytes;
@@ -28,16 +32,24 @@ final class SendQueue {
         commands.add(command);
         bytes += size;
         events += command.size();
-        notifyAll();
+        if (isIdle) {
+            isIdle = false;
+            notifyAll();
+        }
         return true;
     }
 
-    /** The next command's events; null once the queue is closed and empty. */
+    /** The next command's events; null once the queue is closed and empty. Of one taker. */
     synchronized List<Outgoing> take() throws InterruptedException {
+        if (commands.isEmpty() && !isClosed) {
+            // Waking a thread costs more than sending an event: those of some milliseconds are sent by one that wakes up by itself.
+            wait(NAP_MS);
+        }
         while (commands.isEmpty()) {
             if (isClosed) {
                 return null;
             }
+            isIdle = true;
             wait();
         }
         List<Outgoing> command = commands.remove();
@@ -62,6 +74,10 @@ final class SendQueue {
     }
 
     private static long size(List<Outgoing> command) {
-        return command.stream().mapToLong(Outgoing::size).sum();
+        long size = 0;
+        for (Outgoing record : command) {
+            size += record.size();
+        }
+        return size;
     }
 }

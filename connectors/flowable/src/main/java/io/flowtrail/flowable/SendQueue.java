@@ -1,25 +1,31 @@
 package io.flowtrail.flowable;
 
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 
 /** What waits to be sent, by command; bounded in events and bytes. Never makes anyone wait who puts something in. */
 final class SendQueue {
-    private static final long NAP_MS = 10;
-
     private final Deque<List<Outgoing>> commands = new ArrayDeque<>();
     private final long mostBytes;
     private final long mostEvents;
+    private final long napMillis;
     private long bytes;
     private long events;
     private boolean isClosed;
-    /** Whether the next command has to wake who takes. */
+    /** Whether who takes has slept enough, and waits for the next command. */
     private boolean isIdle;
 
-    SendQueue(long mostBytes, long mostEvents) {
+    /**
+     * @param nap how long who has taken everything sleeps before it looks again: what comes meanwhile wakes nobody, unless it fills half
+     *     of the queue. Waking a thread for each command costs the engine more than making its events
+     */
+    SendQueue(long mostBytes, long mostEvents, Duration nap) {
         this.mostBytes = mostBytes;
         this.mostEvents = mostEvents;
+        napMillis = nap.toMillis();
     }
 
     /** Takes all of a command's events, or none if they have no room. */
@@ -32,18 +38,16 @@ final class SendQueue {
         commands.add(command);
         bytes += size;
         events += command.size();
-        if (isIdle) {
-            isIdle = false;
+        if (isIdle || bytes > mostBytes / 2 || events > mostEvents / 2) {
             notifyAll();
         }
         return true;
     }
 
-    /** The next command's events; null once the queue is closed and empty. Of one taker. */
+    /** The next command's events; null once the queue is closed and empty. One thread takes. */
     synchronized List<Outgoing> take() throws InterruptedException {
         if (commands.isEmpty() && !isClosed) {
-            // Waking a thread costs more than sending an event: those of some milliseconds are sent by one that wakes up by itself.
-            wait(NAP_MS);
+            TimeUnit.MILLISECONDS.timedWait(this, napMillis);
         }
         while (commands.isEmpty()) {
             if (isClosed) {
@@ -52,6 +56,7 @@ final class SendQueue {
             isIdle = true;
             wait();
         }
+        isIdle = false;
         List<Outgoing> command = commands.remove();
         bytes -= size(command);
         events -= command.size();

@@ -27,8 +27,7 @@ final class Tasks {
     }
 
     HistoryEvent created(TaskEntity task, ExecutionEntity execution, Date time) {
-        Json fields = new Json();
-        identity(task, execution, fields);
+        Json fields = identity(task, execution);
         changeable(task, fields::putKnown);
         return part(task, execution, "created", fields.put("lastUpdatedTime", time));
     }
@@ -42,8 +41,7 @@ final class Tasks {
 
     /** Whole, should no earlier part have come through. */
     HistoryEvent ended(TaskEntity task, ExecutionEntity execution, String userId, String deleteReason, Date time) {
-        Json fields = new Json();
-        identity(task, execution, fields);
+        Json fields = identity(task, execution);
         changeable(task, (field, value) -> fields.putKnown(field, field.equals("state") && value != null ? "completed" : value));
         fields.put("endTime", time).put("deleteReason", deleteReason).put("completedBy", userId);
         return part(task, execution, "ended", fields.put("lastUpdatedTime", time));
@@ -58,17 +56,18 @@ final class Tasks {
         return Parts.part(flows.id(instance), Parts.task(task.getId()), name, fields);
     }
 
-    private static void identity(TaskEntity task, ExecutionEntity execution, Json fields) {
-        fields.putKnown("executionId", execution == null ? task.getExecutionId() : execution.getId());
-        fields.putKnown("createTime", task.getCreateTime());
-        fields.putKnown("taskDefinitionId", task.getTaskDefinitionId());
-        fields.putKnown("scopeId", task.getScopeId());
-        fields.putKnown("subScopeId", task.getSubScopeId());
-        fields.putKnown("scopeType", task.getScopeType());
-        fields.putKnown("scopeDefinitionId", task.getScopeDefinitionId());
-        fields.putKnown("propagatedStageInstanceId", task.getPropagatedStageInstanceId());
+    private static Json identity(TaskEntity task, ExecutionEntity execution) {
         String tenant = execution == null ? null : execution.getTenantId();
-        fields.putKnown("tenantId", tenant == null ? task.getTenantId() : tenant);
+        return new Json()
+                .putKnown("executionId", execution == null ? task.getExecutionId() : execution.getId())
+                .putKnown("createTime", task.getCreateTime())
+                .putKnown("taskDefinitionId", task.getTaskDefinitionId())
+                .putKnown("scopeId", task.getScopeId())
+                .putKnown("subScopeId", task.getSubScopeId())
+                .putKnown("scopeType", task.getScopeType())
+                .putKnown("scopeDefinitionId", task.getScopeDefinitionId())
+                .putKnown("propagatedStageInstanceId", task.getPropagatedStageInstanceId())
+                .putKnown("tenantId", tenant == null ? task.getTenantId() : tenant);
     }
 
     /** What the engine's history takes over from a task that is changed. */

@@ -31,7 +31,7 @@ final class AfterCommit implements Outlet {
     private static final Duration PAUSE = Duration.ofMillis(500);
 
     /** Of the sending thread when it has sent everything, so that it sends the events of many commands at once. */
-    private static final Duration NAP = Duration.ofMillis(20);
+    private static final Duration NAP = Duration.ofMillis(50);
 
     private final Settings settings;
     private final Counters counters;

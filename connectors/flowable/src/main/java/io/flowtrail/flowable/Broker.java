@@ -80,7 +80,7 @@ final class Broker implements AutoCloseable {
     private KafkaProducer<String, byte[]> make() {
         Map<String, Object> properties = new HashMap<>();
         properties.put(ProducerConfig.CLIENT_ID_CONFIG, "flowtrail-" + settings.source());
-        properties.put(ProducerConfig.LINGER_MS_CONFIG, "20");
+        properties.put(ProducerConfig.LINGER_MS_CONFIG, "5");
         properties.put(ProducerConfig.BATCH_SIZE_CONFIG, "131072");
         properties.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, Integer.toString(LARGEST));
         properties.putAll(defaults);

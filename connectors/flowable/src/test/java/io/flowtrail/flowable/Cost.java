@@ -23,16 +23,13 @@ import org.flowable.task.api.Task;
 record Cost(double rate, double cpu, double after) {
     private static final int THREADS = 2;
 
-    /** The JVM goes on compiling for most of a minute. */
-    private static final int WARM_UP = 2;
-
     /** Begins the line on which a JVM says what it has measured. */
     private static final String SAYS = "cost ";
 
-    /** Of this JVM, after twice as many instances to warm up, and as a line for {@link #ofAnother}. */
+    /** Of this JVM, after as many instances to warm up, and as a line for {@link #ofAnother}. */
     static void measure(int instances, String historyLevel) throws InterruptedException {
         ProcessEngine engine = Engine.start(Engine.inMemory("cost"), historyLevel, false);
-        run(engine, WARM_UP * instances);
+        run(engine, instances);
         long begun = System.nanoTime();
         long usedBefore = used();
         run(engine, instances);

@@ -16,18 +16,22 @@ import java.util.stream.IntStream;
 final class CostTable {
     private static final Way NOTHING = new Way("off", "none");
     private static final Way OWN = new Way("off", "full");
-    private static final List<Way> WAYS = List.of(NOTHING, new Way("after-commit", "none"), new Way("outbox", "none"), OWN);
 
+    private final List<Way> ways = new ArrayList<>();
     private final Map<Way, List<Cost>> costs = new LinkedHashMap<>();
 
     /** A mode of the jar, and a level of the engine's own history. */
     private record Way(String jar, String history) {}
 
-    private CostTable() {}
+    private CostTable(List<String> modes) {
+        ways.add(NOTHING);
+        modes.forEach(mode -> ways.add(new Way(mode, "none")));
+        ways.add(OWN);
+    }
 
-    /** Prints a row for each way: medians, with the least and the greatest of all rounds. */
-    static void print(int instances, int rounds) throws IOException, InterruptedException {
-        CostTable table = new CostTable();
+    /** Prints a row for each of these modes of the jar, and for the engine alone: medians, with the least and the greatest of all rounds. */
+    static void print(int instances, int rounds, List<String> modes) throws IOException, InterruptedException {
+        CostTable table = new CostTable(modes);
         for (int round = 0; round < rounds; round++) {
             table.measure(instances, round % 2 == 1);
         }
@@ -35,12 +39,12 @@ final class CostTable {
                 "ms of CPU for an instance", "− off", "all sent after");
         System.out.println("| " + String.join(" | ", head) + " |");
         System.out.println("| --- ".repeat(head.size()) + '|');
-        WAYS.forEach(way -> System.out.println(table.row(way)));
+        table.ways.forEach(way -> System.out.println(table.row(way)));
     }
 
     /** Every other round the other way about, so that what grows or falls steadily favours none. */
     private void measure(int instances, boolean isBackwards) throws IOException, InterruptedException {
-        List<Way> order = new ArrayList<>(WAYS);
+        List<Way> order = new ArrayList<>(ways);
         if (isBackwards) {
             Collections.reverse(order);
         }

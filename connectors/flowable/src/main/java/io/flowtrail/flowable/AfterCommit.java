@@ -30,6 +30,9 @@ final class AfterCommit implements Outlet {
     /** Between two attempts. */
     private static final Duration PAUSE = Duration.ofMillis(500);
 
+    /** Of the sending thread when it has sent everything, so that it sends the events of many commands at once. */
+    private static final Duration NAP = Duration.ofMillis(50);
+
     private final Settings settings;
     private final Counters counters;
     private final SendQueue queue;
@@ -43,7 +46,7 @@ final class AfterCommit implements Outlet {
     AfterCommit(Settings settings, Counters counters) {
         this.settings = settings;
         this.counters = counters;
-        queue = new SendQueue(settings.queueBytes(), settings.queueEvents());
+        queue = new SendQueue(settings.queueBytes(), settings.queueEvents(), NAP);
         // What the producer has taken is not given up, however long Kafka is away: its memory is bounded, too.
         broker = new Broker(settings, Map.of(
                 ProducerConfig.MAX_BLOCK_MS_CONFIG, Long.toString(ATTEMPT.toMillis()),

@@ -45,10 +45,13 @@ final class Gathered {
         };
     }
 
-    /** The later event, with what only the earlier knew: who began a flow, when a variable was created. */
+    /** The later event, with what only the earlier knew: who began a flow, when a variable was created. Steps are told whole. */
     private static HistoryEvent join(HistoryEvent earlier, HistoryEvent later) {
-        if (!later.hasVariable()) {
+        if (later.hasFlow()) {
             return earlier.toBuilder().mergeFrom(later).build();
+        }
+        if (!later.hasVariable()) {
+            return later;
         }
         // Not merged: that the value is missing, or that the variable is there again, would be lost.
         VariableEvent before = earlier.getVariable();

@@ -5,7 +5,10 @@ import java.util.Date;
 
 /** A JSON object as it is written: compact, its fields in the order in which they are put. */
 final class Json {
-    private final StringBuilder text = new StringBuilder("{");
+    /** What most objects have room in, in characters. */
+    private static final int USUAL = 256;
+
+    private final StringBuilder text = new StringBuilder(USUAL).append('{');
 
     /** Puts a field that has a value; null is left out. Dates are ISO 8601 in UTC with milliseconds. */
     Json put(String name, Object value) {
@@ -32,7 +35,9 @@ final class Json {
 
     @Override
     public String toString() {
-        return text + "}";
+        String object = text.append('}').toString();
+        text.setLength(text.length() - 1);
+        return object;
     }
 
     private Json write(String name, Object value) {
@@ -58,22 +63,26 @@ final class Json {
 
     private void quote(String value) {
         text.append('"');
+        // As few pieces as there can be: hardly any text has something to escape.
+        int written = 0;
         for (int at = 0; at < value.length(); at++) {
             char c = value.charAt(at);
-            switch (c) {
-                case '"', '\\' -> text.append('\\').append(c);
-                case '\n' -> text.append("\\n");
-                case '\r' -> text.append("\\r");
-                case '\t' -> text.append("\\t");
-                default -> {
-                    if (c < ' ') {
-                        text.append(String.format("\\u%04x", (int) c));
-                    } else {
-                        text.append(c);
-                    }
-                }
+            if (c < ' ' || c == '"' || c == '\\') {
+                text.append(value, written, at);
+                escape(c);
+                written = at + 1;
             }
         }
-        text.append('"');
+        text.append(value, written, value.length()).append('"');
+    }
+
+    private void escape(char c) {
+        switch (c) {
+            case '"', '\\' -> text.append('\\').append(c);
+            case '\n' -> text.append("\\n");
+            case '\r' -> text.append("\\r");
+            case '\t' -> text.append("\\t");
+            default -> text.append(String.format("\\u%04x", (int) c));
+        }
     }
 }

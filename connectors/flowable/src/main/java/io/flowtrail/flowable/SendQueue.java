@@ -1,21 +1,31 @@
 package io.flowtrail.flowable;
 
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 
 /** What waits to be sent, by command; bounded in events and bytes. Never makes anyone wait who puts something in. */
 final class SendQueue {
     private final Deque<List<Outgoing>> commands = new ArrayDeque<>();
     private final long mostBytes;
     private final long mostEvents;
+    private final long napMillis;
     private long bytes;
     private long events;
     private boolean isClosed;
+    /** Whether who takes has slept enough, and waits for the next command. */
+    private boolean isIdle;
 
-    SendQueue(long mostBytes, long mostEvents) {
+    /**
+     * @param nap how long who has taken everything sleeps before it looks again: what comes meanwhile wakes nobody, unless it fills half
+     *     of the queue. Waking a thread for each command costs the engine more than making its events
+     */
+    SendQueue(long mostBytes, long mostEvents, Duration nap) {
         this.mostBytes = mostBytes;
         this.mostEvents = mostEvents;
+        napMillis = nap.toMillis();
     }
 
     /** Takes all of a command's events, or none if they have no room. */
@@ -28,18 +38,25 @@ final class SendQueue {
         commands.add(command);
         bytes += size;
         events += command.size();
-        notifyAll();
+        if (isIdle || bytes > mostBytes / 2 || events > mostEvents / 2) {
+            notifyAll();
+        }
         return true;
     }
 
-    /** The next command's events; null once the queue is closed and empty. */
+    /** The next command's events; null once the queue is closed and empty. One thread takes. */
     synchronized List<Outgoing> take() throws InterruptedException {
+        if (commands.isEmpty() && !isClosed) {
+            TimeUnit.MILLISECONDS.timedWait(this, napMillis);
+        }
         while (commands.isEmpty()) {
             if (isClosed) {
                 return null;
             }
+            isIdle = true;
             wait();
         }
+        isIdle = false;
         List<Outgoing> command = commands.remove();
         bytes -= size(command);
         events -= command.size();
@@ -62,6 +79,10 @@ final class SendQueue {
     }
 
     private static long size(List<Outgoing> command) {
-        return command.stream().mapToLong(Outgoing::size).sum();
+        long size = 0;
+        for (Outgoing record : command) {
+            size += record.size();
+        }
+        return size;
     }
 }

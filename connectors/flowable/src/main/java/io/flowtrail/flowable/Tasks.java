@@ -2,8 +2,8 @@ package io.flowtrail.flowable;
 
 import flowtrail.history.v1.History.HistoryEvent;
 import java.util.Date;
-import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.BiConsumer;
 import org.flowable.engine.impl.persistence.entity.ExecutionEntity;
 import org.flowable.task.api.TaskInfo;
 import org.flowable.task.service.impl.persistence.entity.TaskEntity;
@@ -27,26 +27,22 @@ final class Tasks {
     }
 
     HistoryEvent created(TaskEntity task, ExecutionEntity execution, Date time) {
-        Json fields = new Json();
-        identity(task, execution).forEach(fields::putKnown);
-        changeable(task).forEach(fields::putKnown);
+        Json fields = identity(task, execution);
+        changeable(task, fields::putKnown);
         return part(task, execution, "created", fields.put("lastUpdatedTime", time));
     }
 
     /** With nulls: a task may be given back by its assignee. */
     HistoryEvent changed(TaskEntity task, Date time) {
         Json fields = new Json();
-        changeable(task).forEach(fields::putAnyway);
+        changeable(task, fields::putAnyway);
         return part(task, null, "changed", fields.put("lastUpdatedTime", time));
     }
 
     /** Whole, should no earlier part have come through. */
     HistoryEvent ended(TaskEntity task, ExecutionEntity execution, String userId, String deleteReason, Date time) {
-        Json fields = new Json();
-        identity(task, execution).forEach(fields::putKnown);
-        Map<String, Object> now = changeable(task);
-        now.computeIfPresent("state", (field, state) -> "completed");
-        now.forEach(fields::putKnown);
+        Json fields = identity(task, execution);
+        changeable(task, (field, value) -> fields.putKnown(field, field.equals("state") && value != null ? "completed" : value));
         fields.put("endTime", time).put("deleteReason", deleteReason).put("completedBy", userId);
         return part(task, execution, "ended", fields.put("lastUpdatedTime", time));
     }
@@ -60,37 +56,34 @@ final class Tasks {
         return Parts.part(flows.id(instance), Parts.task(task.getId()), name, fields);
     }
 
-    private static Map<String, Object> identity(TaskEntity task, ExecutionEntity execution) {
-        Map<String, Object> fields = new LinkedHashMap<>();
-        fields.put("executionId", execution == null ? task.getExecutionId() : execution.getId());
-        fields.put("createTime", task.getCreateTime());
-        fields.put("taskDefinitionId", task.getTaskDefinitionId());
-        fields.put("scopeId", task.getScopeId());
-        fields.put("subScopeId", task.getSubScopeId());
-        fields.put("scopeType", task.getScopeType());
-        fields.put("scopeDefinitionId", task.getScopeDefinitionId());
-        fields.put("propagatedStageInstanceId", task.getPropagatedStageInstanceId());
+    private static Json identity(TaskEntity task, ExecutionEntity execution) {
         String tenant = execution == null ? null : execution.getTenantId();
-        fields.put("tenantId", tenant == null ? task.getTenantId() : tenant);
-        return fields;
+        return new Json()
+                .putKnown("executionId", execution == null ? task.getExecutionId() : execution.getId())
+                .putKnown("createTime", task.getCreateTime())
+                .putKnown("taskDefinitionId", task.getTaskDefinitionId())
+                .putKnown("scopeId", task.getScopeId())
+                .putKnown("subScopeId", task.getSubScopeId())
+                .putKnown("scopeType", task.getScopeType())
+                .putKnown("scopeDefinitionId", task.getScopeDefinitionId())
+                .putKnown("propagatedStageInstanceId", task.getPropagatedStageInstanceId())
+                .putKnown("tenantId", tenant == null ? task.getTenantId() : tenant);
     }
 
     /** What the engine's history takes over from a task that is changed. */
-    private static Map<String, Object> changeable(TaskEntity task) {
-        Map<String, Object> fields = new LinkedHashMap<>();
-        fields.put("name", task.getName());
-        fields.put("description", task.getDescription());
-        fields.put("parentTaskId", task.getParentTaskId());
-        fields.put("owner", task.getOwner());
-        fields.put("assignee", task.getAssignee());
-        fields.put("taskDefinitionKey", task.getTaskDefinitionKey());
-        fields.put("processDefinitionId", task.getProcessDefinitionId());
-        fields.put("formKey", task.getFormKey());
-        fields.put("priority", task.getPriority());
-        fields.put("dueDate", task.getDueDate());
-        fields.put("category", task.getCategory());
-        fields.put("claimTime", task.getClaimTime());
-        LATER.forEach((name, getter) -> fields.put(name, getter.of(task)));
-        return fields;
+    private static void changeable(TaskEntity task, BiConsumer<String, Object> fields) {
+        fields.accept("name", task.getName());
+        fields.accept("description", task.getDescription());
+        fields.accept("parentTaskId", task.getParentTaskId());
+        fields.accept("owner", task.getOwner());
+        fields.accept("assignee", task.getAssignee());
+        fields.accept("taskDefinitionKey", task.getTaskDefinitionKey());
+        fields.accept("processDefinitionId", task.getProcessDefinitionId());
+        fields.accept("formKey", task.getFormKey());
+        fields.accept("priority", task.getPriority());
+        fields.accept("dueDate", task.getDueDate());
+        fields.accept("category", task.getCategory());
+        fields.accept("claimTime", task.getClaimTime());
+        LATER.forEach((name, getter) -> fields.accept(name, getter.of(task)));
     }
 }

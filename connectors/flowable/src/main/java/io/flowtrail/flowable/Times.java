@@ -2,15 +2,10 @@ package io.flowtrail.flowable;
 
 import com.google.protobuf.Timestamp;
 import java.time.Instant;
-import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
 import java.util.Date;
 
 /** The engine's times, which are in milliseconds. */
 final class Times {
-    private static final DateTimeFormatter ISO =
-            DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'").withZone(ZoneOffset.UTC);
-
     private Times() {}
 
     static Timestamp timestamp(Date date) {
@@ -26,6 +21,8 @@ final class Times {
     }
 
     static String iso(long millis) {
-        return ISO.format(Instant.ofEpochMilli(millis));
+        // Several times as fast as a formatter with a pattern, but without milliseconds where there are none.
+        String time = Instant.ofEpochMilli(millis).toString();
+        return millis % 1000 == 0 ? time.replace("Z", ".000Z") : time;
     }
 }

@@ -2,13 +2,15 @@ package io.flowtrail.flowable;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.function.BooleanSupplier;
 import org.flowable.engine.ManagementService;
 import org.flowable.engine.ProcessEngine;
 
 /**
  * Runs traffic through a real engine with the jar, whose settings are system properties, and writes down what the engine itself has
- * kept: {@code rounds N FOLDER [DATABASE]}. {@code cost N LEVEL} measures how fast N instances run at that history level.
+ * kept: {@code rounds N FOLDER [DATABASE]}. {@code cost N ROUNDS MODE…} prints what the jar costs N instances, {@code measure N LEVEL} what N
+ * instances cost in this JVM at that history level.
  */
 public final class Driver {
     private static final Duration PATIENCE = Duration.ofSeconds(90);
@@ -27,10 +29,11 @@ public final class Driver {
     }
 
     private static void run(String[] arguments) throws Exception {
-        int rounds = Integer.parseInt(arguments[1]);
+        int count = Integer.parseInt(arguments[1]);
         switch (arguments[0]) {
-            case "rounds" -> rounds(rounds, Path.of(arguments[2]), arguments.length > 3 ? arguments[3] : Engine.inMemory("driver"));
-            case "cost" -> Cost.measure(arguments[2], rounds);
+            case "rounds" -> rounds(count, Path.of(arguments[2]), arguments.length > 3 ? arguments[3] : Engine.inMemory("driver"));
+            case "cost" -> CostTable.print(count, Integer.parseInt(arguments[2]), List.of(arguments).subList(3, arguments.length));
+            case "measure" -> Cost.measure(count, arguments[2]);
             default -> throw new IllegalArgumentException("what is " + arguments[0] + "?");
         }
     }

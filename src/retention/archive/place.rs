@@ -98,6 +98,10 @@ impl Place {
     }
 
     /// Keeps a file, in the place of the one of that name if there is one. Once it is done the file outlives a loss of power.
+    #[cfg_attr(
+        not(feature = "object-storage"),
+        expect(clippy::needless_pass_by_value, reason = "a bucket takes them without a copy")
+    )]
     pub(in crate::retention) fn put(&self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
         match self {
             Self::Folder(folder) => put(folder, name, &bytes),

@@ -131,7 +131,8 @@ pub enum Cause {
     },
 }
 
-/// The records of a file, in its order; those of a database are [`super::database`]'s. `engine` is the one whose history a file of Flowable's is. An error does not end it unless [`Error::is_the_end`].
+/// The records of a file, in its order; those of a database are [`super::database`]'s. `engine` is the one whose history a file of
+/// Flowable's is. An error does not end it unless [`Error::is_the_end`].
 pub fn read(
     format: Format,
     name: impl Into<String>,

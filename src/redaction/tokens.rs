@@ -210,23 +210,24 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// Whether all of a text is JSON, nested no deeper than is looked into.
+pub(super) fn is_json(text: &str) -> bool {
+    let mut tokens = Tokens::of(text);
+    loop {
+        match tokens.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(Unreadable) => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::value::RawValue;
 
     use super::*;
-
-    fn is_json(text: &str) -> bool {
-        let mut tokens = Tokens::of(text);
-        loop {
-            match tokens.next() {
-                Ok(Some(_)) => {}
-                Ok(None) => return true,
-                Err(Unreadable) => return false,
-            }
-        }
-    }
 
     #[test]
     fn the_tokens_of_a_text_are_slices_of_it() {

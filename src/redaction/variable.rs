@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Active, Looked, MASK, Rules, mask,
-    tokens::{Tokens, Unreadable},
+    tokens::{Unreadable, is_json},
 };
 
 impl Rules {
@@ -50,17 +50,6 @@ impl Rules {
         match serde_json::from_slice::<String>(masked) {
             Ok(text) if !is_json => Ok(Some(text.into_bytes())),
             _ => Ok(Some(masked.to_vec())),
-        }
-    }
-}
-
-fn is_json(text: &str) -> bool {
-    let mut tokens = Tokens::of(text);
-    loop {
-        match tokens.next() {
-            Ok(Some(_)) => {}
-            Ok(None) => return true,
-            Err(Unreadable) => return false,
         }
     }
 }
